@@ -1,0 +1,3 @@
+//! The `innerspan` process.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Harness of the whole-process suites: a collector to receive, a client to send, an agent to run.

@@ -1,0 +1,3 @@
+//! The project's own commands: `cargo xtask lab | test | check | bench | image | gen`.
+
+fn main() {}
