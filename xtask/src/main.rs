@@ -1,3 +1,33 @@
-//! The project's own commands: `cargo xtask lab | test | check | bench | image | gen`.
+//! The project's own commands: `cargo xtask COMMAND`.
+//!
+//! A command is a room of the same name: its `Args` are the command line, and its
+//! `run(&Args)` ends with an exit code. What a room prints is its result, so
+//! printing is its job.
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a tool of the command line reports on the terminal"
+)]
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+
+mod check;
+mod place;
+mod step;
+
+/// The commands, in the order in which a newcomer meets them.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Command {
+    /// Check format, lints, layout rules, documentation and dependencies.
+    Check(check::Args),
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    match Command::parse() {
+        Command::Check(args) => Ok(check::run(&args)),
+    }
+}
