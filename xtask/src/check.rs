@@ -7,6 +7,7 @@ use std::process::{Command, ExitCode};
 use crate::{
     place,
     step::{self, Steps},
+    tidy,
 };
 
 /// The release that reads `.deny.toml`; a newer one may refuse or add keys.
@@ -21,6 +22,7 @@ pub(crate) fn run(_: &Args) -> ExitCode {
     steps.run("clippy", || {
         step::succeed(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
     });
+    steps.run("tidy", || tidy::run(place::root()));
     steps.run("doc", || {
         let doc = ["doc", "--workspace", "--no-deps", "--document-private-items"];
         step::succeed(cargo().args(doc).env("RUSTDOCFLAGS", "-D warnings"))

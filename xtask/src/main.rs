@@ -17,6 +17,8 @@ use clap::Parser;
 mod check;
 mod place;
 mod step;
+mod test;
+mod tidy;
 
 /// The commands, in the order in which a newcomer meets them.
 #[derive(Debug, Parser)]
@@ -24,10 +26,13 @@ mod step;
 enum Command {
     /// Check format, lints, layout rules, documentation and dependencies.
     Check(check::Args),
+    /// Run every test: units, whole processes, the kernel, the lab.
+    Test(test::Args),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     match Command::parse() {
         Command::Check(args) => Ok(check::run(&args)),
+        Command::Test(args) => test::run(&args),
     }
 }

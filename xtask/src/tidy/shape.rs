@@ -1,0 +1,186 @@
+//! The outside of a file: its length, its opening, and the names it gives.
+
+use std::{ffi::OsStr, path::Path};
+
+use proc_macro2::{TokenStream, TokenTree};
+
+use super::{
+    EMPTY_NAMES, Fault, HARD_LINES, SOFT_LINES, TOP,
+    tree::{Source, Tree},
+};
+
+/// Files that near the limit, longest first.
+pub(super) fn remarks(tree: &Tree) -> Vec<String> {
+    let mut long: Vec<(usize, &Path)> = tree
+        .sources
+        .iter()
+        .map(|source| (source.text.lines().count(), source.path.as_path()))
+        .filter(|(lines, _)| (SOFT_LINES + 1..=HARD_LINES).contains(lines))
+        .collect();
+    long.sort_unstable_by(|left, right| right.cmp(left));
+    long.iter()
+        .map(|(lines, path)| format!("{} has {lines} lines of {SOFT_LINES}", path.display()))
+        .collect()
+}
+
+/// Entries at the top of the repository that do not belong there.
+pub(super) fn strangers(top: &[String]) -> Vec<Fault> {
+    let strangers = top.iter().filter(|name| !TOP.contains(&name.as_str()));
+    strangers
+        .map(|name| Fault::new(Path::new(name), 1, "does not belong at the top: see TOP"))
+        .collect()
+}
+
+pub(super) fn faults(source: &Source) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let lines = source.text.lines().count();
+    if lines > HARD_LINES {
+        let says = format!("{lines} lines, at most {HARD_LINES}: split it where it does two things");
+        faults.push(Fault::new(&source.path, HARD_LINES, says));
+    }
+    if !source.text.starts_with("//!") {
+        faults.push(Fault::new(
+            &source.path,
+            1,
+            "a module opens with `//!`: what enters, what leaves",
+        ));
+    }
+    if source.path.file_name() == Some(OsStr::new("mod.rs")) {
+        faults.push(Fault::new(
+            &source.path,
+            1,
+            "a room is `foo.rs` beside `foo/`, not `foo/mod.rs`",
+        ));
+    }
+    if let Some(stem) = source.path.file_stem().and_then(OsStr::to_str)
+        && EMPTY_NAMES.contains(&stem)
+    {
+        faults.push(Fault::new(
+            &source.path,
+            1,
+            format!("a module called `{stem}` says nothing"),
+        ));
+    }
+    words(source.tokens.clone(), source, &mut faults);
+    faults
+}
+
+/// Faults in the names that the tokens define, at every depth.
+fn words(tokens: TokenStream, source: &Source, faults: &mut Vec<Fault>) {
+    let mut before = String::new();
+    for token in tokens {
+        match token {
+            TokenTree::Ident(word) => {
+                let name = word.to_string();
+                if let Some(says) = name_fault(&before, &name, &source.path) {
+                    faults.push(Fault::new(&source.path, word.span().start().line, says));
+                }
+                before = name;
+            }
+            TokenTree::Group(group) => {
+                words(group.stream(), source, faults);
+                before.clear();
+            }
+            TokenTree::Punct(_) | TokenTree::Literal(_) => before.clear(),
+        }
+    }
+}
+
+fn name_fault(keyword: &str, name: &str, path: &Path) -> Option<String> {
+    match keyword {
+        _ if name == "unsafe" && !path.starts_with("ebpf") => {
+            Some("`unsafe` belongs under ebpf/ only".to_owned())
+        }
+        "fn" if name.starts_with("get_") => Some(format!("`{name}` needs no `get_`")),
+        "mod" if EMPTY_NAMES.contains(&name) => Some(format!("a module called `{name}` says nothing")),
+        "struct" | "enum" | "union" | "trait" | "type" => {
+            let last = last_word(name);
+            EMPTY_NAMES
+                .contains(&last.as_str())
+                .then(|| format!("`{name}` says nothing by `{last}`: name the thing"))
+        }
+        _ => None,
+    }
+}
+
+/// `PodManager` -> `manager`.
+fn last_word(name: &str) -> String {
+    let start = name.rfind(|letter: char| letter.is_uppercase()).unwrap_or(0);
+    name.get(start..).unwrap_or(name).to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(path: &str, text: &str, expected: &[&str]) {
+        let source = Source::parse(path.into(), text.to_owned()).unwrap();
+        let says: Vec<String> = faults(&source).iter().map(ToString::to_string).collect();
+        assert_eq!(says, expected);
+    }
+
+    #[test]
+    fn a_file_past_the_hard_limit_is_a_fault() {
+        let text = format!("//! Long.\n{}", "// line\n".repeat(HARD_LINES));
+        check(
+            "xtask/src/long.rs",
+            &text,
+            &["xtask/src/long.rs:600: 601 lines, at most 600: split it where it does two things"],
+        );
+        check(
+            "xtask/src/short.rs",
+            &text["//! Long.\n".len()..].replacen("//", "//!", 1),
+            &[],
+        );
+    }
+
+    #[test]
+    fn a_module_without_an_opening_is_a_fault() {
+        check(
+            "a/b.rs",
+            "use a::B;",
+            &["a/b.rs:1: a module opens with `//!`: what enters, what leaves"],
+        );
+    }
+
+    #[test]
+    fn names_that_say_nothing_are_faults() {
+        check(
+            "a/b.rs",
+            "//! B.\nmod utils {\n  struct PodManager;\n  fn get_pod() {}\n}\nstruct DataPlane;",
+            &[
+                "a/b.rs:2: a module called `utils` says nothing",
+                "a/b.rs:3: `PodManager` says nothing by `manager`: name the thing",
+                "a/b.rs:4: `get_pod` needs no `get_`",
+            ],
+        );
+        check(
+            "a/common.rs",
+            "//! C.",
+            &["a/common.rs:1: a module called `common` says nothing"],
+        );
+        check(
+            "a/b/mod.rs",
+            "//! B.",
+            &["a/b/mod.rs:1: a room is `foo.rs` beside `foo/`, not `foo/mod.rs`"],
+        );
+    }
+
+    #[test]
+    fn unsafe_stays_under_ebpf() {
+        let text = "//! U.\nfn f() { unsafe { g() } }";
+        check(
+            "agent/src/model.rs",
+            text,
+            &["agent/src/model.rs:2: `unsafe` belongs under ebpf/ only"],
+        );
+        check("ebpf/abi/src/exec.rs", text, &[]);
+    }
+
+    #[test]
+    fn only_known_names_stand_at_the_top() {
+        let top = ["agent".to_owned(), "notes.md".to_owned()];
+        let says: Vec<String> = strangers(&top).iter().map(ToString::to_string).collect();
+        assert_eq!(says, ["notes.md:1: does not belong at the top: see TOP"]);
+    }
+}
