@@ -20,7 +20,15 @@ pub(crate) fn run(_: &Args) -> ExitCode {
     let mut steps = Steps::default();
     steps.run("fmt", || step::succeed(cargo().args(["fmt", "--all", "--check"])));
     steps.run("clippy", || {
-        step::succeed(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+        step::succeed(cargo().args([
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--all-features",
+            "--",
+            "-D",
+            "warnings",
+        ]))
     });
     steps.run("tidy", || tidy::run(place::root()));
     steps.run("doc", || {

@@ -191,6 +191,9 @@ const EMPTY_NAMES: &[&str] = &[
     "core", "base",
 ];
 
+/// How a comment begins that puts off what should be done now.
+const POSTPONED: &[&str] = &["todo", "fixme", "xxx", "hack", "keep in sync"];
+
 /// Lines of one file: past the first it is remarked on, past the second it is a fault.
 const SOFT_LINES: usize = 400;
 const HARD_LINES: usize = 600;

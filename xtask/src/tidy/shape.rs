@@ -5,7 +5,7 @@ use std::{ffi::OsStr, path::Path};
 use proc_macro2::{TokenStream, TokenTree};
 
 use super::{
-    EMPTY_NAMES, Fault, HARD_LINES, SOFT_LINES, TOP,
+    EMPTY_NAMES, Fault, HARD_LINES, POSTPONED, SOFT_LINES, TOP,
     tree::{Source, Tree},
 };
 
@@ -61,8 +61,26 @@ pub(super) fn faults(source: &Source) -> Vec<Fault> {
             format!("a module called `{stem}` says nothing"),
         ));
     }
+    faults.extend(comments(source));
     words(source.tokens.clone(), source, &mut faults);
     faults
+}
+
+/// Comments that put off what should be done: a note to self is an issue, a pair of things to be
+/// kept alike is shared, asserted or generated.
+fn comments(source: &Source) -> Vec<Fault> {
+    let postponed = source.text.lines().enumerate().filter_map(|(at, line)| {
+        let (_, comment) = line.split_once("// ").or_else(|| line.split_once("/// "))?;
+        let phrase = POSTPONED
+            .iter()
+            .find(|phrase| comment.to_lowercase().starts_with(*phrase))?;
+        Some(Fault::new(
+            &source.path,
+            at + 1,
+            format!("a comment must not begin `{phrase}`: do it, or share it"),
+        ))
+    });
+    postponed.collect()
 }
 
 /// Faults in the names that the tokens define, at every depth.
@@ -163,6 +181,20 @@ mod tests {
             "a/b/mod.rs",
             "//! B.",
             &["a/b/mod.rs:1: a room is `foo.rs` beside `foo/`, not `foo/mod.rs`"],
+        );
+    }
+
+    #[test]
+    fn a_comment_that_postpones_is_a_fault() {
+        // Marked with `#` here, so that this file itself is clean.
+        let text = "//! B.\n# Keep in sync with C.\nconst D: u8 = 1; # todo: measure\n# Syncs keep going.";
+        check(
+            "a/b.rs",
+            &text.replace('#', "//"),
+            &[
+                "a/b.rs:2: a comment must not begin `keep in sync`: do it, or share it",
+                "a/b.rs:3: a comment must not begin `todo`: do it, or share it",
+            ],
         );
     }
 
