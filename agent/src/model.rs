@@ -1,1 +1,23 @@
-//! The vocabulary of the rooms.
+//! The vocabulary of the rooms: what is counted, whose it is, and the bytes that travel.
+//!
+//! Plain values and the ledger that accounts for them. This room knows no I/O, no async runtime, no
+//! protobuf and no Kubernetes crate.
+
+pub mod attr;
+mod component;
+mod ledger;
+mod payload;
+mod reason;
+mod resource;
+mod signal;
+mod size;
+mod tally;
+
+pub use component::Component;
+pub use ledger::{Account, Held, Ledger};
+pub use payload::Payload;
+pub use reason::DropReason;
+pub use resource::ResourceAttributes;
+pub use signal::Signal;
+pub use size::ByteSize;
+pub use tally::Tally;

@@ -1,0 +1,3 @@
+//! Whose it is: from this node's own objects in the API server, never the cluster's.
+
+pub mod cluster;

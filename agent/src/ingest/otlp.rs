@@ -1,0 +1,45 @@
+//! OTLP as the components send it: gRPC and HTTP, protobuf and JSON, on TCP and unix sockets.
+//!
+//! In: requests of untrusted local senders. Out: a [`Payload`] for each valid request, scanned once and
+//! stamped with this node's [`ResourceAttributes`], handed to an [`Intake`]. A request is answered only
+//! after the intake took it.
+//!
+//! This room knows neither Kubernetes nor any backend, and decodes no span.
+
+use std::{future::Future, net::SocketAddr, path::PathBuf, time::Duration};
+
+use crate::model::{ByteSize, Payload};
+
+/// Where to listen and what to accept.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// OTLP/gRPC.
+    pub grpc: Vec<Listen>,
+    /// OTLP/HTTP: `/v1/traces`, `/v1/metrics`, `/v1/logs`.
+    pub http: Vec<Listen>,
+    /// Of one request, before and after decompression.
+    pub max_message_size: ByteSize,
+    /// Of all requests being read at one time, before and after decompression.
+    pub max_in_flight: ByteSize,
+    /// From a request's first byte to its last.
+    pub read_timeout: Duration,
+}
+
+/// An address to serve.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Listen {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+/// Takes over what a sender may then forget.
+pub trait Intake: Clone + Send + Sync + 'static {
+    /// Returns once the payload is held safely, or says that it is not.
+    fn admit(&self, payload: Payload) -> impl Future<Output = Result<(), Refused>> + Send;
+}
+
+/// The intake has no room; the sender keeps the request and tries again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    pub retry_after: Duration,
+}

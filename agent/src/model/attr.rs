@@ -1,0 +1,10 @@
+//! Attribute keys, as the OpenTelemetry semantic conventions (1.44.0) name them.
+
+pub const CLOUD_AVAILABILITY_ZONE: &str = "cloud.availability_zone";
+pub const CLOUD_REGION: &str = "cloud.region";
+pub const HOST_ID: &str = "host.id";
+pub const HOST_NAME: &str = "host.name";
+pub const K8S_CLUSTER_NAME: &str = "k8s.cluster.name";
+pub const K8S_NODE_NAME: &str = "k8s.node.name";
+pub const K8S_NODE_UID: &str = "k8s.node.uid";
+pub const SERVICE_NAME: &str = "service.name";
