@@ -13,6 +13,7 @@ mod imports;
 mod manifest;
 mod paths;
 mod shape;
+mod stems;
 mod tree;
 
 use tree::Tree;
@@ -185,6 +186,12 @@ const ABSENCES: &[Absence] = &[
     },
 ];
 
+/// Where a probe has a file of its stem: the program first, then what must be there with it.
+const PROBE_PLACES: [&str; 3] = ["ebpf/src", "ebpf/abi/src", "tests/suites/kernel"];
+
+/// Files among the programs that belong to all of them.
+const PROBE_SHARED: &[&str] = &["main.rs", "lib.rs", "emit.rs", "read.rs"];
+
 /// Names that say nothing: of a module, or the last word of a type's name.
 const EMPTY_NAMES: &[&str] = &[
     "utils", "util", "helpers", "helper", "common", "types", "misc", "manager", "handler", "data", "info",
@@ -267,6 +274,9 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
 fn faults(tree: &Tree) -> anyhow::Result<Vec<Fault>> {
     let mut faults = manifest::faults(tree)?;
     faults.extend(shape::strangers(&tree.top));
+    faults.extend(stems::faults(
+        tree.sources.iter().map(|source| source.path.as_path()),
+    ));
     for source in &tree.sources {
         faults.extend(shape::faults(source));
         faults.extend(imports::faults(source));

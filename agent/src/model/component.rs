@@ -14,8 +14,14 @@ pub enum Component {
 }
 
 impl Component {
-    pub const ALL: [Self; 6] =
-        [Self::KubeApiserver, Self::Etcd, Self::Kubelet, Self::Containerd, Self::Crio, Self::Other];
+    pub const ALL: [Self; 6] = [
+        Self::KubeApiserver,
+        Self::Etcd,
+        Self::Kubelet,
+        Self::Containerd,
+        Self::Crio,
+        Self::Other,
+    ];
 
     /// Names as the components' own defaults send them: kube-apiserver calls itself `apiserver`.
     #[must_use]

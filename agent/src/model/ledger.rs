@@ -32,7 +32,11 @@ impl Ledger {
         account.received += tally;
         account.held += tally;
         drop(accounts);
-        Held { ledger: Arc::clone(self), signal, tally }
+        Held {
+            ledger: Arc::clone(self),
+            signal,
+            tally,
+        }
     }
 
     /// All accounts as they stand together at one instant, in the order of [`Signal::ALL`].
@@ -87,7 +91,11 @@ impl Held {
     /// Takes out items, to be settled apart.
     #[must_use]
     pub fn split(&mut self, items: u64) -> Self {
-        Self { ledger: Arc::clone(&self.ledger), signal: self.signal, tally: self.tally.take(items) }
+        Self {
+            ledger: Arc::clone(&self.ledger),
+            signal: self.signal,
+            tally: self.tally.take(items),
+        }
     }
 
     fn settle(&self, tally: Tally, column: impl FnOnce(&mut Account) -> &mut Tally) {
@@ -102,7 +110,9 @@ impl Drop for Held {
     /// Only a task that is torn down leaves items unsettled: the agent is stopping.
     fn drop(&mut self) {
         if self.tally.total() > 0 {
-            self.settle(self.tally, |account| &mut account.dropped[DropReason::Shutdown.index()]);
+            self.settle(self.tally, |account| {
+                &mut account.dropped[DropReason::Shutdown.index()]
+            });
         }
     }
 }
@@ -121,7 +131,10 @@ mod tests {
     fn check(ledger: &Ledger, exported: u64, dropped: u64, held: u64) {
         let account = ledger.read()[Signal::Traces.index()];
         let lost: u64 = account.dropped.iter().map(Tally::total).sum();
-        assert_eq!((account.exported.total(), lost, account.held.total()), (exported, dropped, held));
+        assert_eq!(
+            (account.exported.total(), lost, account.held.total()),
+            (exported, dropped, held)
+        );
         assert_eq!(account.received.total(), exported + dropped + held);
     }
 

@@ -46,7 +46,9 @@ impl Tally {
 
 /// `amount * part / whole`, rounded down; zero of nothing.
 fn proportion(amount: u64, part: u64, whole: u64) -> u64 {
-    let exact = (u128::from(amount) * u128::from(part)).checked_div(u128::from(whole)).unwrap_or(0);
+    let exact = (u128::from(amount) * u128::from(part))
+        .checked_div(u128::from(whole))
+        .unwrap_or(0);
     u64::try_from(exact).unwrap_or(u64::MAX)
 }
 
