@@ -274,9 +274,8 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
 fn faults(tree: &Tree) -> anyhow::Result<Vec<Fault>> {
     let mut faults = manifest::faults(tree)?;
     faults.extend(shape::strangers(&tree.top));
-    faults.extend(stems::faults(
-        tree.sources.iter().map(|source| source.path.as_path()),
-    ));
+    let paths: Vec<&Path> = tree.sources.iter().map(|source| source.path.as_path()).collect();
+    faults.extend(stems::faults(&paths));
     for source in &tree.sources {
         faults.extend(shape::faults(source));
         faults.extend(imports::faults(source));

@@ -10,7 +10,7 @@ pub(super) fn faults(paths: &[&Path]) -> Vec<Fault> {
     let [programs, others @ ..] = PROBE_PLACES;
     let mut faults = Vec::new();
     for program in paths
-        .clone()
+        .iter()
         .filter(|path| path.parent() == Some(Path::new(programs)))
     {
         let Some(name) = program.file_name() else { continue };
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     fn check(paths: &[&str], expected: &[&str]) {
-        let says: Vec<String> = faults(paths.iter().map(Path::new))
+        let says: Vec<String> = faults(&paths.iter().map(Path::new).collect::<Vec<_>>())
             .iter()
             .map(ToString::to_string)
             .collect();
