@@ -58,11 +58,11 @@ fn deny() -> anyhow::Result<()> {
         ];
         step::succeed(cargo().args(install).arg("--root").arg(&tools))?;
     }
-    let verdicts = ["check", "--config", ".deny.toml", "bans", "licenses", "sources"];
+    let verdicts = ["check", "bans", "licenses", "sources"];
     step::succeed(
         Command::new(program)
             .current_dir(place::root())
-            .args(["--offline", "--workspace"])
+            .args(["--locked", "--workspace"])
             .args(verdicts),
     )
 }
