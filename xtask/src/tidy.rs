@@ -15,6 +15,7 @@ mod paths;
 mod shape;
 mod stems;
 mod tree;
+mod verdicts;
 
 use tree::Tree;
 
@@ -280,6 +281,7 @@ fn faults(tree: &Tree) -> anyhow::Result<Vec<Fault>> {
         faults.extend(shape::faults(source));
         faults.extend(imports::faults(source));
         faults.extend(graph::faults(source));
+        faults.extend(verdicts::faults(source));
     }
     faults.sort();
     Ok(faults)
