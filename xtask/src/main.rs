@@ -14,6 +14,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+mod bench;
 mod check;
 mod place;
 mod step;
@@ -28,11 +29,14 @@ enum Command {
     Check(check::Args),
     /// Run every test: units, whole processes, the kernel, the lab.
     Test(test::Args),
+    /// Measure speed, memory and bytes on the wire, beside the OpenTelemetry Collector and Rotel.
+    Bench(bench::Args),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     match Command::parse() {
         Command::Check(args) => Ok(check::run(&args)),
         Command::Test(args) => test::run(&args),
+        Command::Bench(args) => bench::run(&args),
     }
 }

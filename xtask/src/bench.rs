@@ -1,0 +1,73 @@
+//! `cargo xtask bench`: how fast innerspan is, beside its peers on the same machine.
+//!
+//! Figures are printed and kept under `target/bench`; none is a reason to fail, since a shared
+//! machine gives another one every minute. What was lost is.
+
+use std::{
+    env,
+    process::{Command, ExitCode},
+};
+
+use anyhow::Context as _;
+
+mod forward;
+mod forwarder;
+mod grpc;
+mod load;
+mod process;
+mod recording;
+mod sink;
+mod table;
+mod wire;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The benches to run; all when none is named.
+    #[arg(value_enum)]
+    names: Vec<Name>,
+    /// One short round: shows that it works, but its figures are worth little.
+    #[arg(long)]
+    quick: bool,
+    /// innerspan alone, without its peers.
+    #[arg(long)]
+    only_ours: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Name {
+    /// OTLP in, OTLP out: CPU, memory and bytes per span, and whether all of them arrive.
+    Forward,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if cfg!(debug_assertions) {
+        return in_release();
+    }
+    let mut passed = true;
+    for name in <Name as clap::ValueEnum>::value_variants() {
+        if args.names.is_empty() || args.names.contains(name) {
+            passed &= match name {
+                Name::Forward => forward::run(args.quick, args.only_ours)?,
+            };
+        }
+    }
+    Ok(if passed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// The same command, optimised: otherwise the load generator is what is measured.
+fn in_release() -> anyhow::Result<ExitCode> {
+    let status = Command::new("cargo")
+        .args(["run", "--quiet", "--release", "--package", "xtask", "--"])
+        .args(env::args_os().skip(1))
+        .status()
+        .context("cannot start cargo")?;
+    Ok(if status.success() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
