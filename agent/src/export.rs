@@ -4,10 +4,30 @@
 //! a batch stays in its queue's bounds until the endpoint took it. This room does not know where a span
 //! came from.
 
+mod answer;
+mod batch;
+mod client;
+mod compress;
+mod exporter;
+mod grpc;
+mod halve;
+mod http;
+mod lane;
+mod metrics;
+mod notice;
+mod queue;
+mod retry;
+mod traffic;
+
 use std::{path::PathBuf, time::Duration};
 
-use http::{HeaderMap, Uri};
+use ::http::{HeaderMap, Uri};
 
+pub use self::{
+    client::ClientError,
+    exporter::{Exporter, Full, Place},
+    metrics::Metrics,
+};
 use crate::model::{ByteSize, Signal};
 
 /// Where telemetry goes.
@@ -102,7 +122,7 @@ pub struct Retry {
 ///
 /// # Errors
 /// When the base and the path do not make a URI.
-pub fn uri(base: &Uri, protocol: Protocol, signal: Signal) -> Result<Uri, http::Error> {
+pub fn uri(base: &Uri, protocol: Protocol, signal: Signal) -> Result<Uri, ::http::Error> {
     let path = match (protocol, signal) {
         (Protocol::Grpc, Signal::Traces) => "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
         (Protocol::Grpc, Signal::Metrics) => {
@@ -115,6 +135,6 @@ pub fn uri(base: &Uri, protocol: Protocol, signal: Signal) -> Result<Uri, http::
     };
     let mut parts = base.clone().into_parts();
     let root = base.path().trim_end_matches('/');
-    parts.path_and_query = Some(format!("{root}{path}").parse().map_err(http::Error::from)?);
+    parts.path_and_query = Some(format!("{root}{path}").parse().map_err(::http::Error::from)?);
     Ok(Uri::from_parts(parts)?)
 }

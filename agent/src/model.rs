@@ -5,6 +5,7 @@
 
 pub mod attr;
 mod component;
+mod heartbeat;
 mod ledger;
 mod payload;
 mod reason;
@@ -14,6 +15,7 @@ mod size;
 mod tally;
 
 pub use component::Component;
+pub use heartbeat::{Heartbeat, Watchdog, Working};
 pub use ledger::{Account, Held, Ledger};
 pub use payload::Payload;
 pub use reason::DropReason;

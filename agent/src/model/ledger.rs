@@ -67,6 +67,11 @@ pub struct Held {
 
 impl Held {
     #[must_use]
+    pub fn signal(&self) -> Signal {
+        self.signal
+    }
+
+    #[must_use]
     pub fn tally(&self) -> Tally {
         self.tally
     }
@@ -88,7 +93,7 @@ impl Held {
         self.tally += std::mem::take(&mut other.tally);
     }
 
-    /// Takes out items, to be settled apart.
+    /// Takes out items, at most those that are there, to be settled apart.
     #[must_use]
     pub fn split(&mut self, items: u64) -> Self {
         Self {

@@ -1,0 +1,192 @@
+//! What waits for one endpoint: bounded in bytes, in memory.
+//!
+//! In: payloads, with room reserved for them first. Out: batches. The room of a batch is given back when
+//! the batch is settled, not when it is taken out, so the bound covers what is on its way as well. A
+//! durable spool takes this file's place with the same three verbs: `reserve`, `push`, `next_batch`.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
+    time::{self, Instant},
+};
+
+use super::batch::{Batch, Part};
+use crate::model::{ByteSize, Ledger, Payload, Signal};
+
+/// The queue of one endpoint, with one lane per signal, as a request carries one signal only.
+#[derive(Debug)]
+pub(super) struct Queue {
+    capacity: u32,
+    free: Arc<Semaphore>,
+    ledger: Arc<Ledger>,
+    batch: super::Batch,
+    lanes: [Lane; Signal::ALL.len()],
+}
+
+/// Room for one payload, given back when it goes out of scope.
+#[derive(Debug)]
+pub(super) struct Room(OwnedSemaphorePermit);
+
+impl Room {
+    pub(super) fn absorb(&mut self, other: Self) {
+        self.0.merge(other.0);
+    }
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    waiting: Mutex<Waiting>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    parts: VecDeque<(Part, Room)>,
+    size: usize,
+    /// When the oldest part came in.
+    since: Option<Instant>,
+    closed: bool,
+}
+
+impl Queue {
+    pub(super) fn new(queue: super::Queue, batch: super::Batch, ledger: Arc<Ledger>) -> Self {
+        let capacity = u32::try_from(queue.max_size.0).unwrap_or(u32::MAX);
+        Self {
+            capacity,
+            free: Arc::new(Semaphore::new(
+                usize::try_from(capacity).unwrap_or(Semaphore::MAX_PERMITS),
+            )),
+            ledger,
+            batch,
+            lanes: Default::default(),
+        }
+    }
+
+    pub(super) fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
+    }
+
+    pub(super) fn capacity(&self) -> ByteSize {
+        ByteSize(usize::try_from(self.capacity).unwrap_or(usize::MAX))
+    }
+
+    /// The bytes that wait or are on their way.
+    pub(super) fn used(&self) -> ByteSize {
+        ByteSize(self.capacity().0.saturating_sub(self.free.available_permits()))
+    }
+
+    /// Waits for room until the deadline; none means that the queue is full.
+    pub(super) async fn reserve(&self, size: usize, until: Instant) -> Option<Room> {
+        if let Some(room) = self.try_reserve(size) {
+            return Some(room);
+        }
+        let free = Arc::clone(&self.free).acquire_many_owned(self.permits(size));
+        time::timeout_at(until, free).await.ok()?.ok().map(Room)
+    }
+
+    pub(super) fn try_reserve(&self, size: usize) -> Option<Room> {
+        Arc::clone(&self.free)
+            .try_acquire_many_owned(self.permits(size))
+            .ok()
+            .map(Room)
+    }
+
+    /// One payload larger than the whole queue takes all of it instead of waiting for ever.
+    fn permits(&self, size: usize) -> u32 {
+        u32::try_from(size).unwrap_or(u32::MAX).min(self.capacity)
+    }
+
+    /// Takes the payload over: from here on it is received, and held until it is settled.
+    pub(super) fn push(&self, payload: Payload, room: Room) {
+        let lane = &self.lanes[payload.signal.index()];
+        let held = self.ledger.receive(payload.signal, payload.tally);
+        let mut waiting = lane.lock();
+        let before = waiting.size;
+        waiting.size += payload.body.len();
+        waiting.since.get_or_insert_with(Instant::now);
+        waiting.parts.push_back((
+            Part {
+                body: payload.body,
+                held,
+            },
+            room,
+        ));
+        // The lane's worker cares for two moments only: something came, and a batch is full.
+        let full = self.batch.max_size.0;
+        let wake = before == 0 || (before < full && waiting.size >= full);
+        drop(waiting);
+        if wake {
+            lane.changed.notify_one();
+        }
+    }
+
+    /// The next batch of a signal, when it is full or old enough; none once closed and empty.
+    pub(super) async fn next_batch(&self, signal: Signal) -> Option<Batch> {
+        let lane = &self.lanes[signal.index()];
+        loop {
+            let ripe_at = {
+                let mut waiting = lane.lock();
+                match waiting.since.map(|since| since + self.batch.max_age) {
+                    Some(ripe_at)
+                        if waiting.closed
+                            || waiting.size >= self.batch.max_size.0
+                            || ripe_at <= Instant::now() =>
+                    {
+                        return Some(waiting.take_batch(signal, self.batch.max_size.0));
+                    }
+                    None if waiting.closed => return None,
+                    ripe_at => ripe_at,
+                }
+            };
+            let changed = lane.changed.notified();
+            match ripe_at {
+                // Either end of the wait leads to the same question again.
+                Some(at) => drop(time::timeout_at(at, changed).await),
+                None => changed.await,
+            }
+        }
+    }
+
+    /// What waits leaves at once, however small; workers end when their lane is empty.
+    pub(super) fn close(&self) {
+        for lane in &self.lanes {
+            lane.lock().closed = true;
+            lane.changed.notify_one();
+        }
+    }
+
+    /// How long a refused sender should wait: as long as a batch of this queue ripens, at least a second.
+    pub(super) fn retry_after(&self) -> Duration {
+        self.batch.max_age.max(Duration::from_secs(1))
+    }
+}
+
+impl Lane {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Waiting ===
+
+impl Waiting {
+    fn take_batch(&mut self, signal: Signal, max_size: usize) -> Batch {
+        let mut batch = Batch::new(signal);
+        while let Some((part, _)) = self.parts.front() {
+            if !batch.is_empty() && batch.size() + part.body.len() > max_size {
+                break;
+            }
+            if let Some((part, room)) = self.parts.pop_front() {
+                self.size -= part.body.len();
+                batch.push(part, room);
+            }
+        }
+        self.since = (!self.parts.is_empty()).then(Instant::now);
+        batch
+    }
+}
