@@ -4,3 +4,4 @@
 //! belongs to, or of where it goes.
 
 pub mod otlp;
+pub mod probe;

@@ -1,0 +1,40 @@
+//! What the probes show of themselves: their states and their counts.
+//!
+//! In: a [`Probe`], asked at every scrape. Out: metrics, whose names are written here only.
+
+use std::fmt;
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric as _},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
+};
+
+use super::{Probe, State};
+
+/// Read from the kernel at every scrape: between scrapes a probe costs the agent nothing.
+impl Collector for Probe {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
+        let mut states = encoder.encode_descriptor(
+            "innerspan_ingest_probe_state",
+            "1 for the state that the eBPF probe is in",
+            None,
+            MetricType::Gauge,
+        )?;
+        let attached = matches!(self.state(), State::Attached);
+        for (state, is) in [("attached", attached), ("disabled", !attached)] {
+            let labels = [("probe", abi::process_exec::PROGRAM), ("state", state)];
+            ConstGauge::new(i64::from(is)).encode(states.encode_family(&labels)?)?;
+        }
+        if let Some(execs) = self.process_execs() {
+            let count = encoder.encode_descriptor(
+                "innerspan_ingest_process_execs",
+                "Programs started on this node since the agent started",
+                None,
+                MetricType::Counter,
+            )?;
+            ConstCounter::new(execs).encode(count)?;
+        }
+        Ok(())
+    }
+}
