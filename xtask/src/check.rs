@@ -18,25 +18,29 @@ pub(crate) struct Args {}
 
 pub(crate) fn run(_: &Args) -> ExitCode {
     let mut steps = Steps::default();
-    steps.run("fmt", || step::succeed(cargo().args(["fmt", "--all", "--check"])));
+    steps.run("fmt", || step::succeed(&mut cargo("fmt --all --check")));
     steps.run("clippy", || {
-        step::succeed(cargo().args([
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--all-features",
-            "--",
-            "-D",
-            "warnings",
-        ]))
+        step::succeed(&mut cargo(
+            "clippy --workspace --all-targets --all-features -- -D warnings",
+        ))
     });
+    steps.run("ebpf", ebpf);
     steps.run("tidy", || tidy::run(place::root()));
     steps.run("doc", || {
-        let doc = ["doc", "--workspace", "--no-deps", "--document-private-items"];
-        step::succeed(cargo().args(doc).env("RUSTDOCFLAGS", "-D warnings"))
+        let mut doc = cargo("doc --workspace --no-deps --document-private-items");
+        step::succeed(doc.env("RUSTDOCFLAGS", "-D warnings"))
     });
     steps.run("deny", deny);
     steps.verdict()
+}
+
+/// Format and lints of the programs, which are no member of the workspace. Lints read them for this
+/// host, so that no BPF toolchain is needed; only the profile must not unwind, for want of std.
+fn ebpf() -> anyhow::Result<()> {
+    step::succeed(&mut cargo("fmt --manifest-path ebpf/Cargo.toml --check"))?;
+    let mut clippy =
+        cargo("clippy --manifest-path ebpf/Cargo.toml --target-dir target/ebpf-lint -- -D warnings");
+    step::succeed(clippy.env("CARGO_PROFILE_DEV_PANIC", "abort"))
 }
 
 /// Licences, sources and bans of all dependencies. Advisories need a database from outside, and
@@ -47,29 +51,20 @@ fn deny() -> anyhow::Result<()> {
         .join(format!("cargo-deny-{CARGO_DENY}"));
     let program = tools.join("bin/cargo-deny");
     if !program.exists() {
-        eprintln!("building cargo-deny {CARGO_DENY}, once (about 4 minutes)");
-        let install = [
-            "install",
-            "--locked",
-            "--no-default-features",
-            "cargo-deny",
-            "--version",
-            CARGO_DENY,
-        ];
-        step::succeed(cargo().args(install).arg("--root").arg(&tools))?;
+        eprintln!("building cargo-deny {CARGO_DENY}, once: some minutes");
+        let install =
+            format!("install --locked --no-default-features --version {CARGO_DENY} cargo-deny --root");
+        step::succeed(cargo(&install).arg(&tools))?;
     }
-    let verdicts = ["check", "bans", "licenses", "sources"];
-    step::succeed(
-        Command::new(program)
-            .current_dir(place::root())
-            .args(["--locked", "--workspace"])
-            .args(verdicts),
-    )
+    let mut deny = Command::new(program);
+    deny.current_dir(place::root())
+        .args(["--locked", "--workspace", "check", "bans", "licenses", "sources"]);
+    step::succeed(&mut deny)
 }
 
-/// Cargo at the top of the repository.
-fn cargo() -> Command {
+/// Cargo at the top of the repository, with the words of `line` as its arguments.
+fn cargo(line: &str) -> Command {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.current_dir(place::root());
+    cargo.current_dir(place::root()).args(line.split_whitespace());
     cargo
 }
