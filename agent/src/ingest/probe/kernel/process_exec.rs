@@ -4,7 +4,6 @@
 
 use std::fmt;
 
-use abi::process_exec::{COUNTS, PROGRAM, SLOT, TRACEPOINT};
 use aya::{
     Ebpf,
     maps::{MapData, PerCpuArray},
@@ -12,6 +11,7 @@ use aya::{
 };
 
 use crate::ingest::probe::load::{self, Fault};
+use abi::process_exec::{COUNTS, PROGRAM, SLOT, TRACEPOINT};
 
 pub(in crate::ingest::probe) struct ProcessExec {
     counts: PerCpuArray<MapData, u64>,
