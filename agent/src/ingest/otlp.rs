@@ -6,8 +6,31 @@
 //!
 //! This room knows neither Kubernetes nor any backend, and decodes no span.
 
+mod budget;
+mod fault;
+mod gate;
+mod grpc;
+mod http;
+mod json;
+mod listen;
+mod metrics;
+#[doc(hidden)]
+pub mod oracle;
+mod reply;
+mod request;
+mod scan;
+mod server;
+mod stamp;
+mod wire;
+
 use std::{future::Future, net::SocketAddr, path::PathBuf, time::Duration};
 
+pub use self::{
+    listen::{BindError, BindErrors},
+    metrics::{Metrics, Protocol},
+    server::Server,
+    stamp::Stamp,
+};
 use crate::model::{ByteSize, Payload};
 
 /// Where to listen and what to accept.
