@@ -17,6 +17,9 @@ use tracing::{info, warn};
 use self::kernel::process_exec::ProcessExec;
 pub use self::load::Fault;
 
+/// All that the kernel asks of a process that loads and attaches these programs; the chart grants them.
+pub const CAPABILITIES: &[&str] = &["BPF", "PERFMON"];
+
 /// The eBPF programs of this agent. They stay attached as long as this lives.
 #[derive(Debug)]
 pub struct Probe {
