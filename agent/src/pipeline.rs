@@ -1,10 +1,228 @@
 //! The only file that sees every stage: what is wired to what, what bounds it, and the order of draining.
+//!
+//! ingest → admission → one bounded queue per endpoint → export. A payload is admitted by all endpoints
+//! that take its signal or by none, so an acknowledged item is in each of their ledgers.
 
-use std::time::Duration;
+use std::{io, sync::Arc, time::Duration};
+
+use prometheus_client::registry::Registry;
+use tokio::{
+    sync::watch,
+    time::{self, Instant},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{info, warn};
+
+use crate::{
+    export::{self, Exporter},
+    ingest::otlp::{self, Intake, Refused, Stamp},
+    model::{ByteSize, Heartbeat, Payload, ResourceAttributes, Signal, Tally, Watchdog},
+};
+
+/// How long a sender is held back when a queue is full, before it is refused: senders that wait cost less
+/// than senders that come again.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Between two signs of life of the data path's runtime.
+const PULSE: Duration = Duration::from_secs(1);
+
+/// How long work may stand still, beyond the longest time that an endpoint is given to answer.
+const STANDSTILL: Duration = Duration::from_secs(30);
 
 /// How the process ends.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
     /// From SIGTERM to the end: what is not delivered by then is dropped and counted.
     pub shutdown_grace: Duration,
+}
+
+/// Why the data path cannot start. All reasons are found before anything runs.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Bind(#[from] otlp::BindErrors),
+    #[error("set up endpoint {name}")]
+    Endpoint {
+        name: String,
+        source: export::ClientError,
+    },
+}
+
+/// The data path, ready to run.
+#[derive(Debug)]
+pub struct Pipeline {
+    config: Config,
+    server: otlp::Server,
+    received: otlp::Metrics,
+    exporters: Arc<[Exporter]>,
+    pulse: Arc<Heartbeat>,
+    standstill: Duration,
+}
+
+impl Pipeline {
+    /// Binds every address and reads every certificate.
+    pub fn build(
+        config: Config,
+        ingest: &otlp::Config,
+        export: export::Config,
+    ) -> Result<Self, Vec<StartError>> {
+        let mut errors = Vec::new();
+        let server = otlp::Server::bind(ingest).map_err(|fault| errors.push(fault.into()));
+        let answer = export
+            .endpoints
+            .iter()
+            .map(|endpoint| endpoint.timeout)
+            .max()
+            .unwrap_or_default();
+        let mut exporters = Vec::new();
+        for endpoint in export.endpoints {
+            let name = endpoint.name.clone();
+            match Exporter::new(endpoint) {
+                Ok(exporter) => exporters.push(exporter),
+                Err(source) => errors.push(StartError::Endpoint { name, source }),
+            }
+        }
+        match server {
+            Ok(server) if errors.is_empty() => Ok(Self {
+                config,
+                server,
+                received: otlp::Metrics::default(),
+                exporters: exporters.into(),
+                pulse: Arc::default(),
+                standstill: answer + STANDSTILL,
+            }),
+            _ => Err(errors),
+        }
+    }
+
+    pub fn register(&self, registry: &mut Registry) {
+        self.received.register(registry);
+        export::Metrics::register(registry, &self.exporters);
+    }
+
+    /// Watches the data path from outside it.
+    #[must_use]
+    pub fn watchdog(&self) -> Watchdog {
+        let runtime = ("data path".to_owned(), Arc::clone(&self.pulse));
+        let lanes = self.exporters.iter().flat_map(Exporter::heartbeats);
+        Watchdog::new(self.standstill, std::iter::once(runtime).chain(lanes))
+    }
+
+    /// Runs until `stop`, then drains: first no new requests, then the queues, all within the grace period.
+    pub async fn run(
+        self,
+        attributes: watch::Receiver<ResourceAttributes>,
+        stop: CancellationToken,
+    ) -> io::Result<()> {
+        let lanes = TaskTracker::new();
+        self.exporters.iter().for_each(|exporter| exporter.start(&lanes));
+        lanes.close();
+        tokio::spawn(pulse(Arc::clone(&self.pulse)));
+
+        let router = Router {
+            exporters: Arc::clone(&self.exporters),
+        };
+        let stamp = stamps(attributes);
+        let mut serving = tokio::spawn(self.server.run(router, stamp, self.received, stop.clone()));
+        tokio::select! {
+            ended = &mut serving => return ended?,
+            () = stop.cancelled() => {}
+        }
+
+        let end = Instant::now() + self.config.shutdown_grace;
+        // A sender that stalls must not take the time that the queues need.
+        let answered = time::timeout(self.config.shutdown_grace / 2, &mut serving)
+            .await
+            .is_ok();
+        if !answered {
+            serving.abort();
+        }
+        self.exporters.iter().for_each(Exporter::close);
+        let drained = time::timeout_at(end, lanes.wait()).await.is_ok();
+        self.exporters
+            .iter()
+            .for_each(|exporter| account(exporter, drained));
+        Ok(())
+    }
+}
+
+/// The last word on an endpoint's items.
+fn account(exporter: &Exporter, drained: bool) {
+    for (signal, account) in Signal::ALL.into_iter().zip(exporter.ledger().read()) {
+        let received = account.received.total();
+        if received == 0 {
+            continue;
+        }
+        let (endpoint, signal) = (exporter.name(), signal.as_str());
+        let exported = account.exported.total();
+        let dropped: u64 = account.dropped.iter().map(Tally::total).sum();
+        let held = account.held.total();
+        if drained {
+            info!(endpoint, signal, received, exported, dropped, "drained");
+        } else {
+            warn!(
+                endpoint,
+                signal,
+                received,
+                exported,
+                dropped,
+                lost_at_exit = held,
+                "not drained in time"
+            );
+        }
+    }
+}
+
+/// Shows that the runtime of the data path still turns.
+async fn pulse(heartbeat: Arc<Heartbeat>) {
+    let _working = heartbeat.working();
+    let mut ticks = time::interval(PULSE);
+    loop {
+        ticks.tick().await;
+        heartbeat.beat();
+    }
+}
+
+/// Follows the node's attributes in the form that requests are stamped with.
+fn stamps(mut attributes: watch::Receiver<ResourceAttributes>) -> watch::Receiver<Arc<Stamp>> {
+    let stamp = |attributes: &ResourceAttributes| Arc::new(Stamp::new(attributes));
+    let (sender, receiver) = watch::channel(stamp(&attributes.borrow_and_update()));
+    tokio::spawn(async move {
+        while attributes.changed().await.is_ok() {
+            sender.send_replace(stamp(&attributes.borrow_and_update()));
+        }
+    });
+    receiver
+}
+
+/// Admits payloads to the endpoints.
+#[derive(Clone, Debug)]
+struct Router {
+    exporters: Arc<[Exporter]>,
+}
+
+impl Intake for Router {
+    async fn admit(&self, payload: Payload) -> Result<(), Refused> {
+        let until = Instant::now() + PATIENCE;
+        let size = ByteSize(payload.body.len());
+        let mut places = Vec::with_capacity(self.exporters.len());
+        for exporter in self
+            .exporters
+            .iter()
+            .filter(|exporter| exporter.takes(payload.signal))
+        {
+            let place = exporter.reserve(size, until).await;
+            let place = place.map_err(|full| Refused::Full {
+                retry_after: full.retry_after,
+            })?;
+            places.push((exporter, place));
+        }
+        if places.is_empty() {
+            return Err(Refused::NoEndpoint);
+        }
+        for (exporter, place) in places {
+            exporter.push(payload.clone(), place);
+        }
+        Ok(())
+    }
 }

@@ -55,7 +55,6 @@ impl Lane {
 
     /// Brings a batch to its end, in pieces where the endpoint wants smaller ones.
     async fn deliver(&self, batch: Batch) {
-        let _working = self.heartbeat.working();
         let mut todo = vec![batch];
         while let Some(batch) = todo.pop() {
             if let Some([first, second]) = self.attempt(batch).await {
@@ -70,8 +69,9 @@ impl Lane {
         let mut backoff = Backoff::new(&self.endpoint.retry);
         let mut exhausted = 0;
         loop {
+            let working = self.heartbeat.working();
             let (answer, bytes) = self.client.send(&batch).await;
-            self.heartbeat.beat();
+            drop(working);
             self.traffic.record(self.signal, &answer, bytes);
             let (after, why) = match answer {
                 Answer::Accepted { rejected, .. } => {
@@ -109,7 +109,6 @@ impl Lane {
                 return None;
             }
             time::sleep(wait).await;
-            self.heartbeat.beat();
             if exhausted >= EXHAUSTED_BEFORE_SPLIT {
                 exhausted = 0;
                 match batch.split() {

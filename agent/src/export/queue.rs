@@ -190,3 +190,128 @@ impl Waiting {
         batch
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::{
+        export::WhenFull,
+        model::{Component, DropReason, Tally},
+    };
+
+    const MAX_AGE: Duration = Duration::from_millis(200);
+
+    fn queue(capacity: usize, batch: usize) -> Queue {
+        let queue = crate::export::Queue {
+            max_size: ByteSize(capacity),
+            when_full: WhenFull::Refuse,
+        };
+        let batch = crate::export::Batch {
+            max_size: ByteSize(batch),
+            max_age: MAX_AGE,
+        };
+        Queue::new(queue, batch, Arc::default())
+    }
+
+    /// Reserves and pushes a body of `size` bytes with one item; false when there was no room.
+    fn push(queue: &Queue, size: usize) -> bool {
+        let Some(room) = queue.try_reserve(size) else {
+            return false;
+        };
+        let mut tally = Tally::default();
+        tally.add(Component::Etcd, 1);
+        queue.push(
+            Payload {
+                signal: Signal::Traces,
+                body: Bytes::from(vec![0; size]),
+                tally,
+            },
+            room,
+        );
+        true
+    }
+
+    fn held(queue: &Queue) -> u64 {
+        queue.ledger.read()[Signal::Traces.index()].held.total()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_batch_leaves_at_once_and_the_rest_when_it_is_old() {
+        let queue = queue(1000, 100);
+        let start = Instant::now();
+        for _ in 0..3 {
+            assert!(push(&queue, 40));
+        }
+        let full = queue.next_batch(Signal::Traces).await.unwrap();
+        assert_eq!((full.size(), start.elapsed()), (80, Duration::ZERO));
+        let rest = queue.next_batch(Signal::Traces).await.unwrap();
+        assert_eq!((rest.size(), rest.items(), start.elapsed()), (40, 1, MAX_AGE));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_on_its_way_still_takes_room() {
+        let queue = queue(100, 100);
+        assert!(push(&queue, 100));
+        let batch = queue.next_batch(Signal::Traces).await.unwrap();
+        assert!(!push(&queue, 1));
+        assert_eq!((queue.used(), held(&queue)), (ByteSize(100), 1));
+        batch.dropped(DropReason::Rejected);
+        assert!(push(&queue, 1));
+        assert_eq!((queue.used(), held(&queue)), (ByteSize(1), 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_payload_waits_for_room_until_its_deadline() {
+        let queue = queue(100, 100);
+        let room = queue.try_reserve(60).unwrap();
+        let until = Instant::now() + Duration::from_secs(1);
+        assert!(queue.reserve(50, until).await.is_none());
+        assert_eq!(Instant::now(), until);
+        drop(room);
+        assert!(queue.reserve(50, until).await.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_payload_larger_than_the_queue_has_it_for_itself() {
+        let queue = queue(100, 50);
+        assert!(push(&queue, 500));
+        assert!(!push(&queue, 1));
+        assert_eq!(queue.next_batch(Signal::Traces).await.unwrap().size(), 500);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_closed_queue_gives_what_it_has_and_ends() {
+        let queue = queue(100, 100);
+        assert!(push(&queue, 10));
+        let start = Instant::now();
+        queue.close();
+        assert_eq!(queue.next_batch(Signal::Traces).await.unwrap().size(), 10);
+        assert!(queue.next_batch(Signal::Traces).await.is_none());
+        assert!(queue.next_batch(Signal::Logs).await.is_none());
+        assert_eq!(start.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_splits_into_halves_that_give_the_room_back_together() {
+        let queue = queue(1000, 1000);
+        for size in [10, 20, 30, 40] {
+            assert!(push(&queue, size));
+        }
+        let [left, right] = queue.next_batch(Signal::Traces).await.unwrap().split().unwrap();
+        assert_eq!((left.size(), right.size()), (30, 70));
+        left.delivered(0);
+        assert_eq!(queue.used(), ByteSize(100));
+        right.delivered(1);
+        let account = queue.ledger.read()[0];
+        assert_eq!(
+            (
+                account.exported.total(),
+                account.dropped[DropReason::PartialSuccess.index()].total()
+            ),
+            (3, 1)
+        );
+        assert_eq!(queue.used(), ByteSize(0));
+    }
+}

@@ -61,8 +61,11 @@ pub trait Intake: Clone + Send + Sync + 'static {
     fn admit(&self, payload: Payload) -> impl Future<Output = Result<(), Refused>> + Send;
 }
 
-/// The intake has no room; the sender keeps the request and tries again.
+/// Why the intake does not take a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refused {
-    pub retry_after: Duration,
+pub enum Refused {
+    /// No room: the sender keeps the request and tries again.
+    Full { retry_after: Duration },
+    /// Nothing that it could go to is configured, now or later.
+    NoEndpoint,
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use http::StatusCode;
 use tonic::Code;
 
-use super::{Refused, wire::Malformed};
-use crate::model::ByteSize;
+use super::wire::Malformed;
+use crate::model::{ByteSize, Signal};
 
 /// Why a request was not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +36,9 @@ pub(super) enum Fault {
     #[error("too many bytes are being received at this time: try again")]
     Busy,
     #[error("the queue is full: try again")]
-    Refused(Refused),
+    Full { retry_after: Duration },
+    #[error("no endpoint takes {}: add it to the signals of one in export.endpoints", .0.as_str())]
+    NoEndpoint(Signal),
 }
 
 /// How a gRPC body is not one message.
@@ -71,7 +73,8 @@ impl Fault {
             Self::Timeout(_) => Outcome::Timeout,
             Self::Disconnected => Outcome::Disconnected,
             Self::Busy => Outcome::Busy,
-            Self::Refused(_) => Outcome::Refused,
+            Self::Full { .. } => Outcome::Full,
+            Self::NoEndpoint(_) => Outcome::NoEndpoint,
         }
     }
 
@@ -82,12 +85,14 @@ impl Fault {
             Self::Malformed(_) | Self::Json(_) | Self::Compression(_) | Self::Framing(_) => {
                 Code::InvalidArgument
             }
-            Self::Encoding(_) | Self::ContentType(..) | Self::NotFound(_) | Self::Method(_) => {
-                Code::Unimplemented
-            }
+            Self::Encoding(_)
+            | Self::ContentType(..)
+            | Self::NotFound(_)
+            | Self::Method(_)
+            | Self::NoEndpoint(_) => Code::Unimplemented,
             Self::Timeout(_) => Code::DeadlineExceeded,
             Self::Disconnected => Code::Cancelled,
-            Self::Busy | Self::Refused(_) => Code::Unavailable,
+            Self::Busy | Self::Full { .. } => Code::Unavailable,
         }
     }
 
@@ -101,10 +106,10 @@ impl Fault {
             | Self::Framing(_)
             | Self::Disconnected => StatusCode::BAD_REQUEST,
             Self::Encoding(_) | Self::ContentType(..) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::NotFound(_) | Self::NoEndpoint(_) => StatusCode::NOT_FOUND,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Timeout(_) => StatusCode::REQUEST_TIMEOUT,
-            Self::Busy | Self::Refused(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::Full { .. } => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -113,7 +118,7 @@ impl Fault {
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Busy => Some(BUSY_RETRY),
-            Self::Refused(refused) => Some(refused.retry_after),
+            Self::Full { retry_after } => Some(*retry_after),
             _ => None,
         }
     }
@@ -132,7 +137,8 @@ pub(super) enum Outcome {
     Timeout,
     Disconnected,
     Busy,
-    Refused,
+    Full,
+    NoEndpoint,
 }
 
 impl Outcome {
@@ -149,7 +155,8 @@ impl Outcome {
             Self::Timeout => "timeout",
             Self::Disconnected => "disconnected",
             Self::Busy => "busy",
-            Self::Refused => "refused",
+            Self::Full => "full",
+            Self::NoEndpoint => "no_endpoint",
         }
     }
 }

@@ -7,7 +7,7 @@ use http_body::Body;
 use tokio::sync::watch;
 
 use super::{
-    Config, Intake,
+    Config, Intake, Refused,
     budget::{Budget, Reservation},
     fault::Fault,
     metrics::Metrics,
@@ -65,14 +65,18 @@ impl<I: Intake> Gate<I> {
         let limit = ByteSize(self.max_message_size.0.saturating_mul(2));
         let body = enrich(&message, &found, &self.stamp.borrow(), limit)?;
         if found.tally.total() > 0 {
+            let payload = Payload {
+                signal,
+                body,
+                tally: found.tally,
+            };
             self.intake
-                .admit(Payload {
-                    signal,
-                    body,
-                    tally: found.tally,
-                })
+                .admit(payload)
                 .await
-                .map_err(Fault::Refused)?;
+                .map_err(|refused| match refused {
+                    Refused::Full { retry_after } => Fault::Full { retry_after },
+                    Refused::NoEndpoint => Fault::NoEndpoint(signal),
+                })?;
         }
         self.metrics.accepted(signal, message.len(), &found.irregular);
         Ok(())
