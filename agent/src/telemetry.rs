@@ -1,5 +1,9 @@
 //! Our own logs and metric registry. It names no room.
 
+pub mod log;
+
+pub use log::Level;
+
 /// What the process says of itself.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -8,8 +12,7 @@ pub struct Config {
 
 #[derive(Clone, Debug)]
 pub struct Log {
-    /// A filter in the form of `RUST_LOG`, for example `info` or `info,innerspan::export=debug`.
-    pub level: String,
+    pub level: Level,
     pub format: LogFormat,
 }
 

@@ -80,7 +80,7 @@ const ROOMS: &[Room] = &[
     // For their `Config` alone.
     Room {
         path: "config",
-        may: &["ingest", "identify", "export", "pipeline", "admin", "telemetry"],
+        may: &["model", "ingest", "identify", "export", "pipeline", "admin", "telemetry"],
     },
     Room {
         path: "admin",

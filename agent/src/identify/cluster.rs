@@ -10,8 +10,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 pub struct Config {
     /// Whether to watch the node object. Without it the attributes are those known locally.
     pub enabled: bool,
-    /// `k8s.node.name`; the chart sets it by the downward API.
-    pub node_name: String,
+    /// `k8s.node.name`; the chart sets it by the downward API. Without it the host's name, as the kubelet has it.
+    pub node_name: Option<String>,
     /// `k8s.cluster.name`; Kubernetes itself does not know it.
     pub cluster_name: Option<String>,
     /// Out of the cluster: a kubeconfig file instead of the service account.
