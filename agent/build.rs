@@ -3,8 +3,6 @@
 //! Two kinds of toolchain can build them, both with bpf-linker: nightly Rust with the sources of the
 //! standard library, or the distribution's compiler with a precompiled core for BPF. Whichever is
 //! there is used. With `AYA_BUILD_SKIP=1` the object is empty, and the agent says so at run time.
-#![expect(clippy::print_stdout, reason = "this is how a build script talks to cargo")]
-
 use std::{
     env,
     ffi::OsStr,

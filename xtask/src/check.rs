@@ -21,13 +21,13 @@ pub(crate) fn run(_: &Args) -> ExitCode {
     steps.run("fmt", || step::succeed(&mut cargo("fmt --all --check")));
     steps.run("clippy", || {
         step::succeed(&mut cargo(
-            "clippy --workspace --all-targets --all-features -- -D warnings",
+            "clippy --workspace --all-targets --all-features --keep-going -- -D warnings",
         ))
     });
     steps.run("ebpf", ebpf);
     steps.run("tidy", || tidy::run(place::root()));
     steps.run("doc", || {
-        let mut doc = cargo("doc --workspace --no-deps --document-private-items");
+        let mut doc = cargo("doc --workspace --keep-going --no-deps --document-private-items");
         step::succeed(doc.env("RUSTDOCFLAGS", "-D warnings"))
     });
     steps.run("deny", deny);
