@@ -27,6 +27,14 @@ type Labels<'a> = [(&'static str, &'a str)];
 
 impl Collector for Metrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        self.accounts(&mut encoder)?;
+        self.traffic(&mut encoder)
+    }
+}
+
+impl Metrics {
+    /// What became of every item.
+    fn accounts(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let accounts: Vec<Accounts<'_>> = self
             .0
             .iter()
@@ -36,7 +44,7 @@ impl Collector for Metrics {
             })
             .collect();
         counters(
-            &mut encoder,
+            encoder,
             "innerspan_export_items_received",
             "Items taken over for an endpoint; equals exported, dropped and held together",
             |sample| {
@@ -46,7 +54,7 @@ impl Collector for Metrics {
             },
         )?;
         counters(
-            &mut encoder,
+            encoder,
             "innerspan_export_items_exported",
             "Items that the endpoint acknowledged",
             |sample| {
@@ -56,7 +64,7 @@ impl Collector for Metrics {
             },
         )?;
         counters(
-            &mut encoder,
+            encoder,
             "innerspan_export_items_dropped",
             "Items that were taken over and lost",
             |sample| {
@@ -68,7 +76,7 @@ impl Collector for Metrics {
             },
         )?;
         gauges(
-            &mut encoder,
+            encoder,
             "innerspan_export_items_held",
             "Items that wait for the endpoint or are on their way to it",
             |sample| {
@@ -76,9 +84,13 @@ impl Collector for Metrics {
                     .iter()
                     .try_for_each(|a| a.items(|account| account.held, &[], sample))
             },
-        )?;
+        )
+    }
+
+    /// What went over the wire, and what waits to.
+    fn traffic(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         counters(
-            &mut encoder,
+            encoder,
             "innerspan_export_requests",
             "Requests to the endpoint by outcome, every try counted",
             |sample| {
@@ -95,7 +107,7 @@ impl Collector for Metrics {
             },
         )?;
         counters(
-            &mut encoder,
+            encoder,
             "innerspan_export_sent_bytes",
             "Bytes of request bodies as sent, compressed, every try counted",
             |sample| {
@@ -106,7 +118,7 @@ impl Collector for Metrics {
             },
         )?;
         gauges(
-            &mut encoder,
+            encoder,
             "innerspan_export_queue_used_bytes",
             "Bytes of the queue's bound that wait or are on their way",
             |sample| {
@@ -116,7 +128,7 @@ impl Collector for Metrics {
             },
         )?;
         gauges(
-            &mut encoder,
+            encoder,
             "innerspan_export_queue_capacity_bytes",
             "The queue's bound",
             |sample| {
@@ -129,9 +141,7 @@ impl Collector for Metrics {
             },
         )
     }
-}
 
-impl Metrics {
     /// Visits every signal that an endpoint takes.
     fn each_signal(&self, mut visit: impl FnMut(&Exporter, Signal) -> fmt::Result) -> fmt::Result {
         for exporter in &self.0 {

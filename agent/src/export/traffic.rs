@@ -39,13 +39,11 @@ impl Traffic {
         self.sent_bytes[signal.index()].fetch_add(bytes as u64, Relaxed);
         let (endpoint, signal) = (&self.endpoint, signal.as_str());
         match answer {
-            Answer::Retry { why, .. } | Answer::Exhausted { why } => {
-                if !self.failing.swap(true, Relaxed) {
-                    warn!(
-                        endpoint,
-                        signal, why, "endpoint does not take requests; trying on"
-                    );
-                }
+            Answer::Retry { why, .. } | Answer::Exhausted { why } if !self.failing.swap(true, Relaxed) => {
+                warn!(
+                    endpoint,
+                    signal, why, "endpoint does not take requests; trying on"
+                );
             }
             Answer::Accepted { .. } if self.failing.swap(false, Relaxed) => {
                 info!(endpoint, signal, "endpoint takes requests again");

@@ -27,6 +27,7 @@ impl Tally {
     ///
     /// A backend that rejects a part of a batch says how many items, not which: the total is exact, the
     /// share of each component is the likeliest one.
+    #[must_use]
     pub fn take(&mut self, items: u64) -> Self {
         let total = self.total();
         let mut taken = Self::default();
