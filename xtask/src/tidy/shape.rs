@@ -2,7 +2,7 @@
 
 use std::{ffi::OsStr, path::Path};
 
-use proc_macro2::{TokenStream, TokenTree};
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 use super::{
     EMPTY_NAMES, Fault, HARD_LINES, POSTPONED, SOFT_LINES, TOP,
@@ -62,7 +62,7 @@ pub(super) fn faults(source: &Source) -> Vec<Fault> {
         ));
     }
     faults.extend(comments(source));
-    words(source.tokens.clone(), source, &mut faults);
+    words(source.tokens.clone(), Namer::Us, source, &mut faults);
     faults
 }
 
@@ -83,20 +83,40 @@ fn comments(source: &Source) -> Vec<Fault> {
     postponed.collect()
 }
 
+/// Who chose the names of functions and types in a block: in `impl Trait for Type` it is the trait.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Namer {
+    Us,
+    Trait,
+}
+
 /// Faults in the names that the tokens define, at every depth.
-fn words(tokens: TokenStream, source: &Source, faults: &mut Vec<Fault>) {
-    let mut before = String::new();
+fn words(tokens: TokenStream, namer: Namer, source: &Source, faults: &mut Vec<Fault>) {
+    let (mut before, mut heads_impl, mut inside) = (String::new(), false, Namer::Us);
     for token in tokens {
         match token {
             TokenTree::Ident(word) => {
                 let name = word.to_string();
-                if let Some(says) = name_fault(&before, &name, &source.path) {
+                if let Some(says) = name_fault(&before, &name, namer, &source.path) {
                     faults.push(Fault::new(&source.path, word.span().start().line, says));
+                }
+                heads_impl |= name == "impl";
+                if heads_impl && name == "for" {
+                    inside = Namer::Trait;
                 }
                 before = name;
             }
             TokenTree::Group(group) => {
-                words(group.stream(), source, faults);
+                let is_block = group.delimiter() == Delimiter::Brace;
+                words(
+                    group.stream(),
+                    if is_block { inside } else { Namer::Us },
+                    source,
+                    faults,
+                );
+                if is_block {
+                    (heads_impl, inside) = (false, Namer::Us);
+                }
                 before.clear();
             }
             TokenTree::Punct(_) | TokenTree::Literal(_) => before.clear(),
@@ -104,11 +124,12 @@ fn words(tokens: TokenStream, source: &Source, faults: &mut Vec<Fault>) {
     }
 }
 
-fn name_fault(keyword: &str, name: &str, path: &Path) -> Option<String> {
+fn name_fault(keyword: &str, name: &str, namer: Namer, path: &Path) -> Option<String> {
     match keyword {
         _ if name == "unsafe" && !path.starts_with("ebpf") => {
             Some("`unsafe` belongs under ebpf/ only".to_owned())
         }
+        "fn" | "type" if namer == Namer::Trait => None,
         "fn" if name.starts_with("get_") => Some(format!("`{name}` needs no `get_`")),
         "mod" if EMPTY_NAMES.contains(&name) => Some(format!("a module called `{name}` says nothing")),
         "struct" | "enum" | "union" | "trait" | "type" => {
