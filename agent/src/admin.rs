@@ -1,8 +1,30 @@
 //! What an operator asks of this process: `/metrics`, `/livez`, `/readyz`, `/startupz`.
 //!
-//! It reads snapshots and changes nothing.
+//! It reads snapshots and changes nothing. It runs on a runtime of its own, so that it still answers when
+//! the data path does not.
 
-use std::{net::SocketAddr, path::PathBuf};
+mod serve;
+mod tls;
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use axum::{
+    Router,
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use subtle::ConstantTimeEq as _;
+use tokio::{sync::watch, time::Instant};
+
+pub use self::serve::{BindError, Server};
+use crate::model::Watchdog;
 
 /// Where to answer, and to whom.
 #[derive(Clone, Debug)]
@@ -19,3 +41,131 @@ pub struct Tls {
     pub cert_file: PathBuf,
     pub key_file: PathBuf,
 }
+
+/// How far the process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    Starting,
+    Running,
+    Draining,
+}
+
+/// What the answers are made of.
+pub struct View {
+    /// Writes all metrics in the OpenMetrics text format.
+    pub metrics: Box<dyn Fn() -> Result<String, fmt::Error> + Send + Sync>,
+    pub watchdog: Mutex<Watchdog>,
+    pub phase: watch::Receiver<Phase>,
+}
+
+impl fmt::Debug for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            metrics: _,
+            watchdog,
+            phase,
+        } = self;
+        f.debug_struct("View")
+            .field("watchdog", watchdog)
+            .field("phase", phase)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+struct Desk {
+    view: View,
+    started: Instant,
+    bearer_token_file: Option<PathBuf>,
+}
+
+fn router(view: View, bearer_token_file: Option<PathBuf>) -> Router {
+    let desk = Desk {
+        view,
+        started: Instant::now(),
+        bearer_token_file,
+    };
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/startupz", get(startupz))
+        .with_state(Arc::new(desk))
+}
+
+async fn metrics(State(desk): State<Arc<Desk>>, headers: HeaderMap) -> Response {
+    if let Some(refusal) = desk.refuse(&headers) {
+        return refusal;
+    }
+    match (desk.view.metrics)() {
+        Ok(text) => {
+            let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            ([(header::CONTENT_TYPE, content_type)], text).into_response()
+        }
+        Err(error) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("encode metrics: {error}\n"),
+        )
+            .into_response(),
+    }
+}
+
+/// False when a worker of the data path has work and makes no progress.
+async fn livez(State(desk): State<Arc<Desk>>) -> Response {
+    let now = desk.started.elapsed();
+    let mut watchdog = desk.view.watchdog.lock().unwrap_or_else(PoisonError::into_inner);
+    let stuck = watchdog.stuck(now);
+    verdict(stuck.is_empty(), || format!("no progress: {}", stuck.join(", ")))
+}
+
+/// False before requests are accepted and while the process drains.
+async fn readyz(State(desk): State<Arc<Desk>>) -> Response {
+    let phase = *desk.view.phase.borrow();
+    verdict(phase == Phase::Running, || format!("{phase:?}").to_lowercase())
+}
+
+/// False until requests are accepted.
+async fn startupz(State(desk): State<Arc<Desk>>) -> Response {
+    let phase = *desk.view.phase.borrow();
+    verdict(phase != Phase::Starting, || "starting".to_owned())
+}
+
+fn verdict(good: bool, otherwise: impl FnOnce() -> String) -> Response {
+    if good {
+        (StatusCode::OK, "ok\n").into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, otherwise() + "\n").into_response()
+    }
+}
+
+impl Desk {
+    /// The answer to a request without the right token. The file is read each time: a secret that is
+    /// rotated holds at once, and scrapes are rare.
+    fn refuse(&self, headers: &HeaderMap) -> Option<Response> {
+        let file = self.bearer_token_file.as_ref()?;
+        let Ok(token) = std::fs::read(file) else {
+            let text = "the bearer token file cannot be read\n";
+            return Some((StatusCode::INTERNAL_SERVER_ERROR, text).into_response());
+        };
+        let token = token.trim_ascii();
+        let given = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
+        let given = given
+            .and_then(|value| value.strip_prefix(b"Bearer "))
+            .unwrap_or_default();
+        if !token.is_empty() && bool::from(given.ct_eq(token)) {
+            return None;
+        }
+        let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
+        Some(
+            (
+                StatusCode::UNAUTHORIZED,
+                challenge,
+                "a bearer token is required\n",
+            )
+                .into_response(),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests;

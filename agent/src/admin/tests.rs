@@ -1,0 +1,107 @@
+//! The router, asked in process: what each path answers in each state.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::{Body, to_bytes},
+    http::Request,
+};
+use tower::ServiceExt;
+
+use super::*;
+use crate::model::Heartbeat;
+
+struct Asked {
+    router: Router,
+    phase: watch::Sender<Phase>,
+    heartbeat: Arc<Heartbeat>,
+}
+
+fn desk(bearer_token_file: Option<PathBuf>) -> Asked {
+    let heartbeat = Arc::new(Heartbeat::default());
+    let watchdog = Watchdog::new(
+        Duration::from_secs(30),
+        [("export".to_owned(), Arc::clone(&heartbeat))],
+    );
+    let (sender, phase) = watch::channel(Phase::Starting);
+    let metrics = Box::new(|| Ok("# EOF\n".to_owned()));
+    let view = View {
+        metrics,
+        watchdog: Mutex::new(watchdog),
+        phase,
+    };
+    Asked {
+        router: router(view, bearer_token_file),
+        phase: sender,
+        heartbeat,
+    }
+}
+
+impl Asked {
+    async fn get(&self, path: &str, authorization: Option<&str>) -> (u16, String) {
+        let mut request = Request::get(path);
+        if let Some(value) = authorization {
+            request = request.header(header::AUTHORIZATION, value);
+        }
+        let response = self
+            .router
+            .clone()
+            .oneshot(request.body(Body::empty()).unwrap())
+            .await
+            .unwrap();
+        let status = response.status().as_u16();
+        let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+}
+
+#[tokio::test]
+async fn readiness_follows_the_phase() {
+    let desk = desk(None);
+    for (phase, startup, ready) in [
+        (Phase::Starting, 503, 503),
+        (Phase::Running, 200, 200),
+        (Phase::Draining, 200, 503),
+    ] {
+        desk.phase.send_replace(phase);
+        assert_eq!(desk.get("/startupz", None).await.0, startup, "{phase:?}");
+        assert_eq!(desk.get("/readyz", None).await.0, ready, "{phase:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_stands_still_turns_live_false_and_is_named() {
+    let desk = desk(None);
+    let working = desk.heartbeat.working();
+    assert_eq!(desk.get("/livez", None).await.0, 200);
+    tokio::time::advance(Duration::from_secs(31)).await;
+    assert_eq!(
+        desk.get("/livez", None).await,
+        (503, "no progress: export\n".to_owned())
+    );
+    drop(working);
+    assert_eq!(desk.get("/livez", None).await.0, 200);
+}
+
+#[tokio::test]
+async fn metrics_ask_for_the_token_that_is_in_the_file_now() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let desk = desk(Some(file.path().to_owned()));
+    std::fs::write(file.path(), "first\n").unwrap();
+    assert_eq!(desk.get("/metrics", None).await.0, 401);
+    assert_eq!(desk.get("/metrics", Some("Bearer wrong")).await.0, 401);
+    assert_eq!(
+        desk.get("/metrics", Some("Bearer first")).await,
+        (200, "# EOF\n".to_owned())
+    );
+    std::fs::write(file.path(), "second").unwrap();
+    assert_eq!(desk.get("/metrics", Some("Bearer first")).await.0, 401);
+    assert_eq!(desk.get("/metrics", Some("Bearer second")).await.0, 200);
+    std::fs::write(file.path(), "").unwrap();
+    assert_eq!(
+        desk.get("/metrics", Some("Bearer ")).await.0,
+        401,
+        "an empty file lets nobody in"
+    );
+    assert_eq!(desk.get("/livez", None).await.0, 200, "probes have no token");
+}
