@@ -16,6 +16,7 @@ use clap::Parser;
 
 mod bench;
 mod check;
+mod lab;
 mod place;
 mod step;
 mod test;
@@ -27,6 +28,8 @@ mod tidy;
 enum Command {
     /// Check format, lints, layout rules, documentation and dependencies.
     Check(check::Args),
+    /// Boot a real cluster on this machine, with innerspan in it.
+    Lab(lab::Args),
     /// Run every test: units, whole processes, the kernel, the lab.
     Test(test::Args),
     /// Measure speed, memory and bytes on the wire, beside the OpenTelemetry Collector and Rotel.
@@ -36,6 +39,7 @@ enum Command {
 fn main() -> anyhow::Result<ExitCode> {
     match Command::parse() {
         Command::Check(args) => Ok(check::run(&args)),
+        Command::Lab(args) => lab::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Bench(args) => bench::run(&args),
     }

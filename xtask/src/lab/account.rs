@@ -1,0 +1,152 @@
+//! Where every span of the components is: sent, received, exported, dropped, held, arrived.
+//!
+//! In: the packets on the loopback, the agent's metrics, and what the collector sent on. Out: one
+//! line per component. Three witnesses that share no code.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::Path};
+
+use anyhow::Context as _;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use prost::Message as _;
+use serde_json::{Value, json};
+
+use super::{
+    capture,
+    node::{self, Node},
+    recorder, spans,
+};
+
+/// The agent's port for /metrics.
+const ADMIN: u16 = 9464;
+
+/// The components that trace natively, as the agent names them, with their `service.name`.
+pub(crate) const COMPONENTS: [(&str, &str); 4] = [
+    ("kube-apiserver", "apiserver"),
+    ("etcd", "etcd"),
+    ("kubelet", "kubelet"),
+    ("containerd", "containerd"),
+];
+
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Line {
+    /// Seen on the loopback, where a capture runs.
+    pub(crate) sent: Option<u64>,
+    pub(crate) received: u64,
+    pub(crate) exported: u64,
+    pub(crate) dropped: u64,
+    pub(crate) held: u64,
+    /// What the collector passed on.
+    pub(crate) arrived: u64,
+    /// Arrived, but without the name of the node that it came from.
+    pub(crate) nameless: u64,
+}
+
+/// By component.
+pub(crate) type Account = BTreeMap<&'static str, Line>;
+
+/// Takes stock now; the witnesses are asked one after another, so a busy instant may not add up.
+pub(crate) fn take(node: &Node) -> anyhow::Result<Account> {
+    let dir = &node.space.ground.dir;
+    let capture = dir.join(capture::FILE);
+    let sent = if capture.exists() {
+        Some(sent(&capture)?)
+    } else {
+        None
+    };
+    let metrics = metrics(node)?;
+    let arrived = spans::of(&recorder::read(&dir.join(recorder::FILE))?);
+    let nameless: Vec<_> = arrived
+        .iter()
+        .filter(|span| span.node.is_none())
+        .cloned()
+        .collect();
+    let (arrived, nameless) = (spans::count(&arrived), spans::count(&nameless));
+    let of = |counts: &BTreeMap<String, u64>, service: &str| counts.get(service).copied().unwrap_or(0);
+    let lines = COMPONENTS.map(|(component, service)| {
+        let total = |metric: &str| total(&metrics, metric, component);
+        let line = Line {
+            sent: sent.as_ref().map(|sent| of(sent, service)),
+            received: total("innerspan_pipeline_items_received_total"),
+            exported: total("innerspan_export_items_exported_total"),
+            dropped: total("innerspan_export_items_dropped_total"),
+            held: total("innerspan_export_items_held"),
+            arrived: of(&arrived, service),
+            nameless: of(&nameless, service),
+        };
+        (component, line)
+    });
+    Ok(lines.into())
+}
+
+/// For a program to read.
+pub(crate) fn as_json(account: &Account) -> Value {
+    let line = |line: &Line| {
+        let Line {
+            sent,
+            received,
+            exported,
+            dropped,
+            held,
+            arrived,
+            nameless,
+        } = line;
+        json!({
+            "sent": sent, "received": received, "exported": exported, "dropped": dropped,
+            "held": held, "arrived": arrived, "nameless": nameless,
+        })
+    };
+    account
+        .iter()
+        .map(|(component, entry)| ((*component).to_owned(), line(entry)))
+        .collect()
+}
+
+fn metrics(node: &Node) -> anyhow::Result<String> {
+    let server = SocketAddr::from((node::address(node.number), ADMIN));
+    node.space
+        .fetch(server, "/metrics")
+        .context("cannot read the agent's metrics")
+}
+
+/// Different spans of each service on the loopback.
+fn sent(capture: &Path) -> anyhow::Result<BTreeMap<String, u64>> {
+    let requests = capture::requests(capture)?;
+    let decoded = requests
+        .iter()
+        .map(|request| ExportTraceServiceRequest::decode(request.body.as_slice()));
+    let decoded: Vec<_> = decoded
+        .collect::<Result<_, _>>()
+        .context("the capture holds a request that is not OTLP")?;
+    Ok(spans::count(&spans::of(&decoded)))
+}
+
+/// The sum of a metric's values over all endpoints and reasons, for the traces of one component.
+fn total(metrics: &str, metric: &str, component: &str) -> u64 {
+    let wanted = [
+        r#"signal="traces""#.to_owned(),
+        format!(r#"component="{component}""#),
+    ];
+    metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix(metric)?.strip_prefix('{')?.split_once("} "))
+        .filter(|(labels, _)| wanted.iter().all(|label| labels.contains(label.as_str())))
+        .filter_map(|(_, value)| value.split_ascii_whitespace().next()?.parse::<u64>().ok())
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::total;
+
+    #[test]
+    fn a_metric_is_summed_over_reasons_for_one_component_and_its_traces() {
+        let metrics = "\
+# TYPE innerspan_export_items_dropped counter
+innerspan_export_items_dropped_total{endpoint=\"main\",signal=\"traces\",component=\"etcd\",reason=\"refused\"} 2
+innerspan_export_items_dropped_total{endpoint=\"main\",signal=\"traces\",component=\"etcd\",reason=\"expired\"} 3
+innerspan_export_items_dropped_total{endpoint=\"main\",signal=\"logs\",component=\"etcd\",reason=\"expired\"} 5
+innerspan_export_items_dropped_total{endpoint=\"main\",signal=\"traces\",component=\"kubelet\",reason=\"expired\"} 7
+";
+        assert_eq!(total(metrics, "innerspan_export_items_dropped_total", "etcd"), 5);
+    }
+}

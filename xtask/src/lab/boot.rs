@@ -1,0 +1,151 @@
+//! Up, down and status of the whole lab.
+//!
+//! In: a machine that may have another lab's leftovers. Out: a running lab, or a machine as it was.
+
+use std::{
+    fs,
+    process::ExitCode,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use super::{
+    agent, capture, cluster, host, images,
+    node::Node,
+    patience::{self, Interrupted},
+    space::Ground,
+    world,
+};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Keep the packets between components and agent in target/lab/capture.pcap.
+    #[arg(long)]
+    capture: bool,
+    /// A value for the chart, as in `helm --set`.
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    settings: Vec<String>,
+}
+
+/// Up, for a user who leaves: an interrupted start leaves nothing behind, a failed one can be examined.
+pub(crate) fn up_or_nothing(ground: &Ground, options: &Options) -> anyhow::Result<()> {
+    patience::heed_interrupts()?;
+    refuse_second(ground)?;
+    match up(ground, options) {
+        Ok(_) => Ok(()),
+        Err(fault) if fault.is::<Interrupted>() => {
+            patience::forgive_interrupt();
+            down(ground)?;
+            Err(fault)
+        }
+        Err(fault) => Err(fault.context(format!(
+            "the lab is not whole; its logs are in {}, `cargo xtask lab exec` looks inside and \
+             `cargo xtask lab down` ends it",
+            ground.dir.join("logs").display()
+        ))),
+    }
+}
+
+/// Prepares the machine, builds what the cache lacks, and boots the cluster with all that belongs to it.
+pub(crate) fn up(ground: &Ground, options: &Options) -> anyhow::Result<Node> {
+    refuse_second(ground)?;
+    host::prepare()?;
+    ground.components.build()?;
+    let pause = images::pause(&ground.components)?;
+    let images = images::all(&ground.components, &pause)?;
+    down(ground)?;
+    let logs = ground.dir.join("logs");
+    if logs.exists() {
+        fs::remove_dir_all(&logs).with_context(|| format!("cannot clear {}", logs.display()))?;
+    }
+    fs::create_dir_all(&logs).with_context(|| format!("cannot make {}", logs.display()))?;
+
+    let begun = Instant::now();
+    let say = |what: &str| eprintln!("[{:>3} s] {what}", begun.elapsed().as_secs());
+    say("namespaces, bridge, registry");
+    let crane = ground.components.program("images", "crane");
+    let world = world::start(ground, &crane)?;
+    say(&format!("{} images into the registry", images.len()));
+    for image in &images {
+        world::push(&world, &crane, image)?;
+    }
+    say("node 1: containerd");
+    let node = Node::start(&world, 1)?;
+    if options.capture {
+        node.capture(capture::FILTER)?;
+    }
+    node.start_containerd()?;
+    say("node 1: kubeadm init");
+    cluster::init(&node)?;
+    say("kube-proxy and CoreDNS");
+    cluster::wait_for_addons(&node)?;
+    say("the collector");
+    cluster::install_collector(&node)?;
+    say("innerspan");
+    agent::install(&node, &options.settings)?;
+    say("up");
+    Ok(node)
+}
+
+fn refuse_second(ground: &Ground) -> anyhow::Result<()> {
+    if ground.find(world::PLACE, 2).is_some() {
+        bail!("the lab is up already: `cargo xtask lab status` shows it, `cargo xtask lab down` ends it");
+    }
+    Ok(())
+}
+
+/// Ends the first process, and with it everything; then removes what the kernel does not.
+pub(crate) fn down(ground: &Ground) -> anyhow::Result<()> {
+    const PATIENCE: Duration = Duration::from_secs(30);
+    let begun = Instant::now();
+    loop {
+        let left = ground.tree.everyone();
+        if left.is_empty() {
+            break;
+        }
+        if begun.elapsed() > PATIENCE {
+            bail!("processes {left:?} of the lab do not end");
+        }
+        for pid in left {
+            // It may have ended with its namespace by now.
+            kill(Pid::from_raw(pid), Signal::SIGKILL).ok();
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    ground.tree.remove()?;
+    let Ok(entries) = fs::read_dir(&ground.dir) else {
+        return Ok(());
+    };
+    for entry in entries.flatten().filter(|entry| entry.file_name() != "logs") {
+        let path = entry.path();
+        let removed = if path.is_dir() {
+            fs::remove_dir_all(&path)
+        } else {
+            fs::remove_file(&path)
+        };
+        removed.with_context(|| format!("cannot remove {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// A success if the lab is up.
+pub(crate) fn status(ground: &Ground) -> anyhow::Result<ExitCode> {
+    let Some(node) = Node::find(ground, 1) else {
+        println!("down");
+        return Ok(ExitCode::FAILURE);
+    };
+    println!("up, logs in {}", ground.dir.join("logs").display());
+    for words in [
+        &["kubectl", "get", "nodes", "--output=wide"][..],
+        &["kubectl", "get", "pods", "--all-namespaces", "--output=wide"],
+    ] {
+        println!("\n{}", node.space.run(words)?.trim_end());
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,78 @@
+//! What the lab shows on the terminal: the account of spans, and traces as waterfalls.
+
+use super::{
+    account::Account,
+    components::hex,
+    spans::{Span, Tree},
+};
+
+const BAR: usize = 40;
+const NAME: usize = 64;
+
+/// One line per component.
+pub(crate) fn account(account: &Account) {
+    println!(
+        "{:<16}{:>10}{:>10}{:>10}{:>10}{:>8}{:>10}",
+        "spans of", "sent", "received", "exported", "dropped", "held", "arrived"
+    );
+    for (component, line) in account {
+        let sent = line.sent.map_or_else(|| "-".to_owned(), |sent| sent.to_string());
+        println!(
+            "{component:<16}{sent:>10}{:>10}{:>10}{:>10}{:>8}{:>10}",
+            line.received, line.exported, line.dropped, line.held, line.arrived
+        );
+    }
+}
+
+/// A trace: indented names, who did it, how long it took, and where that lies in the whole.
+pub(crate) fn waterfall(title: &str, tree: &Tree) {
+    let Some((_, root)) = tree.spans.first() else {
+        return;
+    };
+    let begin = tree
+        .spans
+        .iter()
+        .map(|(_, span)| span.begin)
+        .min()
+        .unwrap_or(root.begin);
+    let end = tree
+        .spans
+        .iter()
+        .map(|(_, span)| span.end)
+        .max()
+        .unwrap_or(root.end);
+    let trace = hex(&root.trace);
+    println!("{title}: trace {trace}");
+    for (depth, span) in &tree.spans {
+        let name: String = format!("{:1$}{2}", "", depth * 2, span.name)
+            .chars()
+            .take(NAME)
+            .collect();
+        println!(
+            "  {name:<NAME$} {:<11} {:>10} |{}|",
+            span.service,
+            duration(span.end.saturating_sub(span.begin)),
+            bar(span, begin, end)
+        );
+    }
+}
+
+fn bar(span: &Span, begin: u64, end: u64) -> String {
+    let whole = end.saturating_sub(begin).max(1);
+    let cells = BAR as u64;
+    let place = |time: u64| time.saturating_sub(begin).saturating_mul(cells) / whole;
+    let first = place(span.begin).min(cells - 1);
+    let last = place(span.end).clamp(first + 1, cells);
+    (0..cells)
+        .map(|cell| if (first..last).contains(&cell) { '#' } else { ' ' })
+        .collect()
+}
+
+fn duration(nanos: u64) -> String {
+    let micros = nanos / 1_000;
+    match micros {
+        0..1_000 => format!("{micros} us"),
+        1_000..1_000_000 => format!("{}.{} ms", micros / 1_000, micros % 1_000 / 100),
+        _ => format!("{}.{} s", micros / 1_000_000, micros % 1_000_000 / 100_000),
+    }
+}

@@ -1,0 +1,138 @@
+//! Spans as a reader of traces wants them, from OTLP requests.
+//!
+//! In: requests, from the recorder or from a capture. Out: spans with their service, and traces as
+//! trees. Only what the lab shows and checks is kept.
+
+use std::collections::{BTreeMap, HashSet};
+
+use opentelemetry_proto::tonic::{
+    collector::trace::v1::ExportTraceServiceRequest,
+    common::v1::{AnyValue, KeyValue, any_value::Value},
+};
+
+#[derive(Debug, Clone)]
+pub(crate) struct Span {
+    pub(crate) service: String,
+    pub(crate) name: String,
+    pub(crate) trace: Vec<u8>,
+    pub(crate) id: Vec<u8>,
+    /// Empty for the first span of a trace.
+    pub(crate) parent: Vec<u8>,
+    pub(crate) begin: u64,
+    pub(crate) end: u64,
+    /// `k8s.node.name` of its resource.
+    pub(crate) node: Option<String>,
+    attributes: Vec<String>,
+}
+
+impl Span {
+    /// Whether a value of this span has the text in it.
+    pub(crate) fn mentions(&self, text: &str) -> bool {
+        self.attributes.iter().any(|value| value.contains(text))
+    }
+}
+
+/// All spans of the requests, in their order.
+pub(crate) fn of(requests: &[ExportTraceServiceRequest]) -> Vec<Span> {
+    let mut spans = Vec::new();
+    for resource_spans in requests.iter().flat_map(|request| &request.resource_spans) {
+        let resource = resource_spans
+            .resource
+            .as_ref()
+            .map(|resource| resource.attributes.as_slice())
+            .unwrap_or_default();
+        let service = text(resource, "service.name").unwrap_or("unnamed");
+        let node = text(resource, "k8s.node.name");
+        for span in resource_spans.scope_spans.iter().flat_map(|scope| &scope.spans) {
+            spans.push(Span {
+                service: service.to_owned(),
+                name: span.name.clone(),
+                trace: span.trace_id.clone(),
+                id: span.span_id.clone(),
+                parent: span.parent_span_id.clone(),
+                begin: span.start_time_unix_nano,
+                end: span.end_time_unix_nano,
+                node: node.map(str::to_owned),
+                attributes: span
+                    .attributes
+                    .iter()
+                    .filter_map(|pair| string(pair).map(str::to_owned))
+                    .collect(),
+            });
+        }
+    }
+    spans
+}
+
+/// Different spans of each service: a request that is sent again after a refusal counts once.
+pub(crate) fn count(spans: &[Span]) -> BTreeMap<String, u64> {
+    let mut seen = HashSet::new();
+    let mut counts = BTreeMap::new();
+    for span in spans {
+        if seen.insert((&span.trace, &span.id)) {
+            *counts.entry(span.service.clone()).or_default() += 1;
+        }
+    }
+    counts
+}
+
+/// A trace in the order of a depth-first walk.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    /// Each with its depth.
+    pub(crate) spans: Vec<(usize, Span)>,
+}
+
+/// The trace of a pod in which `client` calls `server`, complete: every span has its parent in it.
+pub(crate) fn tree(spans: &[Span], pod: &str, client: &str, server: &str) -> Option<Tree> {
+    let mut traces: BTreeMap<&[u8], Vec<&Span>> = BTreeMap::new();
+    for span in spans {
+        traces.entry(&span.trace).or_default().push(span);
+    }
+    traces
+        .into_values()
+        .filter(|trace| trace.iter().any(|span| span.mentions(pod)))
+        .filter(|trace| calls(trace, client, server))
+        .filter_map(|trace| walk(&trace))
+        .max_by_key(|tree| tree.spans.len())
+}
+
+fn calls(trace: &[&Span], client: &str, server: &str) -> bool {
+    trace.iter().filter(|span| span.service == server).any(|span| {
+        trace
+            .iter()
+            .any(|parent| parent.service == client && parent.id == span.parent)
+    })
+}
+
+/// None unless there is one root and all other spans hang on it.
+fn walk(trace: &[&Span]) -> Option<Tree> {
+    let mut roots = trace.iter().filter(|span| span.parent.is_empty());
+    let root = roots.next().filter(|_| roots.next().is_none())?;
+    let mut ordered = Vec::new();
+    descend(root, 0, trace, &mut ordered);
+    let ids: HashSet<_> = trace.iter().map(|span| &span.id).collect();
+    (ordered.len() == ids.len()).then_some(Tree { spans: ordered })
+}
+
+fn descend(span: &Span, depth: usize, trace: &[&Span], ordered: &mut Vec<(usize, Span)>) {
+    ordered.push((depth, span.clone()));
+    let mut children: Vec<_> = trace.iter().filter(|child| child.parent == span.id).collect();
+    children.sort_by_key(|child| child.begin);
+    for child in children {
+        descend(child, depth + 1, trace, ordered);
+    }
+}
+
+fn text<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
+    attributes.iter().find(|pair| pair.key == key).and_then(string)
+}
+
+fn string(pair: &KeyValue) -> Option<&str> {
+    match &pair.value {
+        Some(AnyValue {
+            value: Some(Value::StringValue(text)),
+        }) => Some(text),
+        _ => None,
+    }
+}
