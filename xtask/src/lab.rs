@@ -23,7 +23,7 @@ mod boot;
 mod capture;
 mod cgroup;
 mod cluster;
-mod components;
+pub(crate) mod components;
 mod demo;
 mod host;
 mod images;

@@ -15,7 +15,7 @@ use std::{
 use anyhow::Context as _;
 
 use super::process::Process;
-use crate::{place, step};
+use crate::{lab::components::Components, place, step};
 
 /// The release of Rotel whose wheel runs without a Python of its own.
 const ROTEL: &str = "0.0.1a15";
@@ -169,12 +169,9 @@ fn innerspan() -> anyhow::Result<PathBuf> {
     Ok(env::current_exe()?.with_file_name("innerspan"))
 }
 
+/// The lab's collector: the one that stands for the user's own.
 fn collector() -> anyhow::Result<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path)
-        .map(|directory| directory.join("otelcol"))
-        .find(|program| program.exists())
-        .context("there is no otelcol on PATH")
+    Components::locate()?.build_program("collector", "otelcol")
 }
 
 /// Rotel is published as a Python wheel that carries its binary.

@@ -172,13 +172,23 @@ impl Components {
 
     /// Builds what the cache lacks, one family after another, each with all cores.
     pub(crate) fn build(&self) -> anyhow::Result<()> {
-        for family in &FAMILIES {
-            match self.family(family.name) {
-                Some(built) if !built.dir.exists() => family.build(built)?,
-                _ => {}
-            }
+        FAMILIES.iter().try_for_each(|family| self.build_family(family))
+    }
+
+    /// Builds one program's family alone, unless the cache has it.
+    pub(crate) fn build_program(&self, family: &str, program: &str) -> anyhow::Result<PathBuf> {
+        FAMILIES
+            .iter()
+            .filter(|known| known.name == family)
+            .try_for_each(|known| self.build_family(known))?;
+        Ok(self.program(family, program))
+    }
+
+    fn build_family(&self, family: &Family) -> anyhow::Result<()> {
+        match self.family(family.name) {
+            Some(built) if !built.dir.exists() => family.build(built),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// The directory of a family's programs.
