@@ -1,7 +1,7 @@
 //! Builds the eBPF programs into `OUT_DIR/programs` and names the commit.
 //!
-//! Two kinds of toolchain can build them, both with bpf-linker: nightly Rust with the sources of the
-//! standard library, or the distribution's compiler with a precompiled core for BPF. Whichever is
+//! Two kinds of toolchain can build them, both with bpf-linker: the distribution's compiler with a
+//! precompiled core for BPF, or rustup's with the sources of the standard library. Whichever is
 //! there is used. With `AYA_BUILD_SKIP=1` the object is empty, and the agent says so at run time.
 use std::{
     env,
@@ -45,7 +45,7 @@ fn embed_programs() -> anyhow::Result<()> {
 /// The first compiler that works is enough: one may be there whose LLVM is newer than the linker's.
 fn build_programs(out: &Path) -> anyhow::Result<PathBuf> {
     let linker = find_linker();
-    let compilers: Vec<Compiler> = [find_distribution(), find_nightly()]
+    let compilers: Vec<Compiler> = [find_distribution(), find_with_sources()]
         .into_iter()
         .flatten()
         .collect();
@@ -54,7 +54,7 @@ fn build_programs(out: &Path) -> anyhow::Result<PathBuf> {
         bail!(
             "no toolchain for the eBPF programs.\n\n  \
              bpf-linker, in PATH or in cargo's bin directory: {}\n  \
-             nightly Rust with rust-src, or the distribution's rustc with a core for {TARGET}: {}\n\n\
+             this toolchain or nightly with rust-src, or the distribution's rustc with a core for BPF: {}\n\n\
              To install what is missing:      cargo xtask setup\n\
              To build without the programs:   AYA_BUILD_SKIP=1 cargo build\n",
             found(linker.is_some()),
@@ -171,17 +171,18 @@ fn find_distribution() -> Option<Compiler> {
     })
 }
 
-/// Rustup's nightly, if it has the sources of `core`.
-fn find_nightly() -> Option<Compiler> {
-    let mut rustc = Command::new("rustup");
-    let output = rustc
-        .args(["run", "nightly", "rustc", "--print", "sysroot"])
-        .output()
-        .ok()?;
-    let sysroot = PathBuf::from(String::from_utf8(output.stdout).ok()?.trim());
-    let sources = sysroot.join("lib/rustlib/src/rust/library/core");
-    (output.status.success() && sources.is_dir()).then(|| Compiler {
-        bin: sysroot.join("bin"),
-        precompiled_core: false,
+/// The toolchain of this build, else rustup's nightly, whichever has the sources of `core`.
+fn find_with_sources() -> Option<Compiler> {
+    let own = Command::new(env::var_os("RUSTC")?);
+    let mut nightly = Command::new("rustup");
+    nightly.args(["run", "nightly", "rustc"]);
+    [own, nightly].into_iter().find_map(|mut rustc| {
+        let output = rustc.args(["--print", "sysroot"]).output().ok()?;
+        let sysroot = PathBuf::from(String::from_utf8(output.stdout).ok()?.trim());
+        let sources = sysroot.join("lib/rustlib/src/rust/library/core");
+        (output.status.success() && sources.is_dir()).then(|| Compiler {
+            bin: sysroot.join("bin"),
+            precompiled_core: false,
+        })
     })
 }
