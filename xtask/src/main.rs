@@ -16,8 +16,10 @@ use clap::Parser;
 
 mod bench;
 mod check;
+mod image;
 mod lab;
 mod place;
+mod setup;
 mod step;
 mod test;
 mod tidy;
@@ -26,6 +28,8 @@ mod tidy;
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Command {
+    /// Install what a build needs: the eBPF toolchain, the musl toolchain, buildah.
+    Setup(setup::Args),
     /// Check format, lints, layout rules, documentation and dependencies.
     Check(check::Args),
     /// Boot a real cluster on this machine, with innerspan in it.
@@ -34,13 +38,17 @@ enum Command {
     Test(test::Args),
     /// Measure speed, memory and bytes on the wire, beside the OpenTelemetry Collector and Rotel.
     Bench(bench::Args),
+    /// Build the static binary and the image, and print their sizes.
+    Image(image::Args),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     match Command::parse() {
+        Command::Setup(args) => setup::run(&args),
         Command::Check(args) => Ok(check::run(&args)),
         Command::Lab(args) => lab::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Image(args) => image::run(&args),
     }
 }
