@@ -38,3 +38,29 @@ impl Collector for Probe {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::{encoding::text, registry::Registry};
+
+    use super::super::Fault;
+    use super::*;
+
+    #[test]
+    fn a_disabled_probe_shows_its_state_and_counts_nothing() {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Probe {
+            process_exec: Err(Fault::NotBuilt),
+        }));
+        let mut shown = String::new();
+        text::encode(&mut shown, &registry).unwrap();
+        let samples: Vec<&str> = shown.lines().filter(|line| !line.starts_with('#')).collect();
+        assert_eq!(
+            samples,
+            [
+                r#"innerspan_ingest_probe_state{probe="process_exec",state="attached"} 0"#,
+                r#"innerspan_ingest_probe_state{probe="process_exec",state="disabled"} 1"#,
+            ]
+        );
+    }
+}
