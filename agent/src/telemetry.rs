@@ -1,8 +1,11 @@
 //! Our own logs and metric registry. It names no room.
 
 pub mod log;
+mod process;
+mod registry;
 
 pub use log::Level;
+pub use registry::{Build, CONTENT_TYPE, Registry, encode, registry};
 
 /// What the process says of itself.
 #[derive(Clone, Debug)]

@@ -1,8 +1,14 @@
 //! Our own log lines, on standard error: text for people, JSON for machines.
 
-use std::str::FromStr;
+use std::{
+    error::Error,
+    io::{self, IsTerminal as _},
+    str::FromStr,
+};
 
 use tracing_subscriber::{EnvFilter, filter::ParseError};
+
+use super::{Log, LogFormat};
 
 /// A filter in the form of `RUST_LOG`, for example `info` or `info,innerspan::export=debug`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,4 +21,21 @@ impl FromStr for Level {
         EnvFilter::builder().parse(text)?;
         Ok(Self(text.to_owned()))
     }
+}
+
+/// Another part of the process writes the log already.
+#[derive(Debug, thiserror::Error)]
+#[error("start the log")]
+pub struct StartError(#[source] Box<dyn Error + Send + Sync>);
+
+/// Starts the log of this process.
+pub fn start(log: &Log) -> Result<(), StartError> {
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(&log.level.0))
+        .with_writer(io::stderr);
+    match log.format {
+        LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    }
+    .map_err(StartError)
 }
