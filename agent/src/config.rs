@@ -122,7 +122,7 @@ impl fmt::Display for Config {
                 match listener {
                     Listen::Tcp(address) => writeln!(f, "ingest otlp/{protocol} {address}")?,
                     Listen::Unix(socket) => {
-                        writeln!(f, "ingest otlp/{protocol} unix://{}", socket.display())?
+                        writeln!(f, "ingest otlp/{protocol} unix://{}", socket.display())?;
                     }
                 }
             }

@@ -62,7 +62,8 @@ impl Check<'_> {
     /// What lies in, at or around a place that reading passed over has its fault already.
     fn fault(&mut self, path: &Path, reason: impl Into<String>) {
         let (node, place) = self.document.nearest(path);
-        if !node.is_faulty() && !(place.0.len() == path.0.len() && node.holds_faulty()) {
+        let reached = place.0.len() == path.0.len();
+        if !node.is_faulty() && !(reached && node.holds_faulty()) {
             let origin = node.origin.clone();
             let path = place.beyond(path).to_string();
             self.faults.push(Fault {

@@ -3,6 +3,11 @@
 //! `deploy/config.md` is made from these types and their comments. What they hold is only well-formed;
 //! whether it makes sense is for `check` to say.
 
+#![expect(
+    clippy::struct_field_names,
+    reason = "fields have the names that the file has, where a section's name is not in front of them"
+)]
+
 use std::{collections::BTreeMap, time::Duration};
 
 use schemars::JsonSchema;

@@ -14,9 +14,12 @@ use super::{
 };
 use crate::model::Signal;
 
+/// How the value of a variable is written in a document.
+type Write = fn(&str) -> Result<Value, &'static str>;
+
 /// What follows `OTEL_EXPORTER_OTLP_` or `OTEL_EXPORTER_OTLP_TRACES_`, where it belongs in an endpoint, and
 /// how its value is written there.
-const SETTINGS: [(&str, &str, fn(&str) -> Result<Value, &'static str>); 8] = [
+const SETTINGS: [(&str, &str, Write); 8] = [
     ("ENDPOINT", "endpoint", as_it_is),
     ("PROTOCOL", "protocol", protocol),
     ("HEADERS", "headers", pairs),
@@ -142,7 +145,7 @@ impl Reader<'_> {
     }
 
     /// The value of a variable as a node of its own; none if it is unset or wrong.
-    fn node(&mut self, variable: &str, write: fn(&str) -> Result<Value, &'static str>) -> Option<Node> {
+    fn node(&mut self, variable: &str, write: Write) -> Option<Node> {
         let value = self.environment.read_filled(variable)?;
         let origin = Origin::Variable(variable.to_owned());
         match write(value) {

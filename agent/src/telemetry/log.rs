@@ -23,6 +23,10 @@ impl FromStr for Level {
     }
 }
 
+/// Libraries that log every failed try; the room that tries says once what is wrong. A level that names them
+/// goes before.
+const QUIET: &str = "kube_client=off,kube_runtime=error";
+
 /// Another part of the process writes the log already.
 #[derive(Debug, thiserror::Error)]
 #[error("start the log")]
@@ -31,7 +35,7 @@ pub struct StartError(#[source] Box<dyn Error + Send + Sync>);
 /// Starts the log of this process.
 pub fn start(log: &Log) -> Result<(), StartError> {
     let lines = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(&log.level.0))
+        .with_env_filter(EnvFilter::new(format!("{QUIET},{}", log.level.0)))
         .with_writer(io::stderr);
     match log.format {
         LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).try_init(),
