@@ -21,6 +21,8 @@ mod request;
 mod scan;
 mod server;
 mod stamp;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::{future::Future, net::SocketAddr, path::PathBuf, time::Duration};

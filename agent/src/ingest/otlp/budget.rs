@@ -11,12 +11,14 @@ use crate::model::ByteSize;
 /// The bytes that are free; clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct Budget {
+    size: ByteSize,
     free: Arc<AtomicUsize>,
 }
 
 impl Budget {
     pub(super) fn new(size: ByteSize) -> Self {
         Self {
+            size,
             free: Arc::new(AtomicUsize::new(size.0)),
         }
     }
@@ -51,6 +53,10 @@ impl Reservation {
                 self.held += bytes;
                 Ok(())
             }
+            // What the whole budget cannot hold will never find room, whenever it is sent again.
+            Err(_) if self.held.saturating_add(bytes) > self.budget.size.0 => {
+                Err(Fault::TooLarge(self.budget.size))
+            }
             Err(_) => Err(Fault::Busy),
         }
     }
@@ -75,5 +81,14 @@ mod tests {
         first.grow(4).unwrap();
         drop(first);
         budget.reserve().grow(10).unwrap();
+    }
+
+    #[test]
+    fn what_can_never_fit_is_too_large() {
+        let budget = Budget::new(ByteSize(10));
+        assert!(matches!(
+            budget.reserve().grow(11),
+            Err(Fault::TooLarge(ByteSize(10)))
+        ));
     }
 }

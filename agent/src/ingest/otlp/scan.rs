@@ -130,3 +130,6 @@ fn scope(
     }
     Ok(items)
 }
+
+#[cfg(test)]
+mod tests;

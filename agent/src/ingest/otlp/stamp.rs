@@ -224,3 +224,6 @@ fn put_length(length: usize, out: &mut Vec<u8>) {
 fn length_of(length: usize) -> usize {
     prost::encoding::encoded_len_varint(length as u64)
 }
+
+#[cfg(test)]
+mod tests;

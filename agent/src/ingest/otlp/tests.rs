@@ -1,0 +1,13 @@
+//! Tests of the whole room, and the requests that the tests of its parts share.
+
+mod grpc;
+mod harness;
+mod http;
+mod listen;
+mod samples;
+mod strategies;
+
+pub(super) use self::{
+    samples::{rich, small, text},
+    strategies::{delimited, edit, signal, soup, varint},
+};
