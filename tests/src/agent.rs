@@ -13,7 +13,10 @@ use std::{
 
 use http::StatusCode;
 use innerspan::model::Signal;
-use rustix::process::{Pid, Signal as Kill, kill_process};
+use nix::{
+    sys::signal::{Signal as Kill, kill},
+    unistd::Pid,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -190,7 +193,8 @@ impl Agent {
 
     /// Sends it a signal.
     pub fn signal(&self, signal: Kill) {
-        kill_process(Pid::from_child(&self.process), signal).unwrap();
+        let process = Pid::from_raw(self.process.id().try_into().unwrap());
+        kill(process, signal).unwrap();
     }
 
     /// Waits for its end.
