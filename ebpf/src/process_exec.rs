@@ -3,13 +3,12 @@
 //! A raw tracepoint: it needs neither BTF of the kernel, nor tracefs, nor more than the capabilities
 //! BPF and PERFMON, and it runs under lockdown=confidentiality because it reads nothing.
 
+use abi::process_exec::SLOT;
 use aya_ebpf::{
     macros::{map, raw_tracepoint},
     maps::PerCpuArray,
     programs::RawTracePointContext,
 };
-
-use abi::process_exec::SLOT;
 
 /// One counter per CPU, so that CPUs do not fight for a cache line.
 #[map]

@@ -1,13 +1,14 @@
 //! The order of imports: std, then crates from outside, then ours, a blank line between.
 //!
 //! Stable rustfmt sorts within a group and cannot make the groups, so this says where they
-//! are wrong. A `pub use` is no import but a part of the module's face.
+//! are wrong. Ours is what lies in the same crate: rustfmt sorts another crate of the workspace
+//! among those from outside. A `pub use` is no import but a part of the module's face.
 
 use std::collections::BTreeSet;
 
 use syn::{Item, ItemUse, UseTree, Visibility, spanned::Spanned as _};
 
-use super::{Fault, MEMBERS, tree::Source};
+use super::{Fault, tree::Source};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Group {
@@ -91,7 +92,7 @@ fn group(tree: &UseTree, children: &BTreeSet<String>) -> Option<Group> {
     Some(match head.as_str() {
         "std" | "core" | "alloc" => Group::Std,
         "crate" | "self" | "super" => Group::Ours,
-        name if children.contains(name) || MEMBERS.iter().any(|member| member.path == name) => Group::Ours,
+        name if children.contains(name) => Group::Ours,
         _ => Group::External,
     })
 }
@@ -109,7 +110,7 @@ mod tests {
     #[test]
     fn three_groups_with_a_blank_line_between_are_in_order() {
         check(
-            "use std::fmt;\n\nuse bytes::Bytes;\nuse http::Uri;\n\nuse crate::model;\nuse abi::exec;",
+            "use std::fmt;\n\nuse abi::exec;\nuse bytes::Bytes;\n\nuse crate::model;",
             &[],
         );
     }

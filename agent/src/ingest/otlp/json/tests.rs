@@ -1,3 +1,5 @@
+//! JSON is understood as opentelemetry-proto understands it; what does not fit names its field.
+
 use opentelemetry_proto::tonic::collector::{
     logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
     trace::v1::ExportTraceServiceRequest,

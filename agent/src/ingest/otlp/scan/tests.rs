@@ -1,3 +1,5 @@
+//! The scan agrees with prost on every input, counts by component, and names what is malformed.
+
 use proptest::{collection::vec, prelude::*};
 
 use super::{

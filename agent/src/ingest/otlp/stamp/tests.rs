@@ -1,3 +1,5 @@
+//! What is stamped is what was sent, with fields appended: nothing else moves.
+
 use opentelemetry_proto::tonic::{
     collector::{
         logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,

@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use abi::process_exec::{COUNTS, PROGRAM, SLOT, TRACEPOINT};
 use aya::{
     Ebpf,
     maps::{MapData, PerCpuArray},
@@ -11,7 +12,6 @@ use aya::{
 };
 
 use crate::ingest::probe::load::{self, Fault};
-use abi::process_exec::{COUNTS, PROGRAM, SLOT, TRACEPOINT};
 
 pub(in crate::ingest::probe) struct ProcessExec {
     counts: PerCpuArray<MapData, u64>,
