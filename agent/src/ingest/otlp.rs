@@ -1,8 +1,8 @@
 //! OTLP as the components send it: gRPC and HTTP, protobuf and JSON, on TCP and unix sockets.
 //!
 //! In: requests of untrusted local senders. Out: a [`Payload`] for each valid request, scanned once and
-//! stamped with this node's [`ResourceAttributes`], handed to an [`Intake`]. A request is answered only
-//! after the intake took it.
+//! stamped with this node's [`ResourceAttributes`](crate::model::ResourceAttributes), handed to an
+//! [`Intake`]. A request is answered only after the intake took it.
 //!
 //! This room knows neither Kubernetes nor any backend, and decodes no span.
 
