@@ -76,10 +76,6 @@ where
             continue;
         }
         if all.is_empty() {
-            let expected = usize::try_from(body.size_hint().lower())
-                .unwrap_or(usize::MAX)
-                .min(limit.0);
-            all.reserve(first.len() + bytes.len().max(expected));
             all.extend_from_slice(&std::mem::take(&mut first));
         }
         all.extend_from_slice(&bytes);

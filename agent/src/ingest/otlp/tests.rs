@@ -4,10 +4,12 @@ mod grpc;
 mod harness;
 mod http;
 mod listen;
+mod recordings;
 mod samples;
 mod strategies;
 
 pub(super) use self::{
+    recordings::{RECORDED, recorded},
     samples::{rich, small, text},
     strategies::{delimited, edit, signal, soup, varint},
 };

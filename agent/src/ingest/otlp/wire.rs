@@ -55,6 +55,19 @@ impl Depth {
 pub(super) struct Field(u32);
 
 impl Field {
+    /// A field whose key is one byte long.
+    pub(super) const fn varint(number: u32) -> Self {
+        Self(number << 3 | VARINT)
+    }
+
+    pub(super) const fn fixed64(number: u32) -> Self {
+        Self(number << 3 | FIXED64)
+    }
+
+    pub(super) const fn delimited(number: u32) -> Self {
+        Self(number << 3 | DELIMITED)
+    }
+
     #[inline]
     pub(super) fn number(self) -> u32 {
         self.0 >> 3
@@ -103,6 +116,24 @@ impl<'a> Reader<'a> {
         u32::try_from(key)
             .map(|key| Some(Field(key)))
             .map_err(|_wider| Malformed::Number)
+    }
+
+    /// Whether a value with this key comes next, whose key is then taken: for the order that encoders keep.
+    #[inline]
+    pub(super) fn take(&mut self, field: Field) -> bool {
+        match self.rest {
+            [key, rest @ ..] if u32::from(*key) == field.0 => {
+                self.rest = rest;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether what is left is one varint and nothing else.
+    #[inline]
+    pub(super) fn is_varint(mut self) -> bool {
+        self.varint().is_ok() && self.rest.is_empty()
     }
 
     #[inline]

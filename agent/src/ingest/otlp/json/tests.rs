@@ -44,6 +44,7 @@ fn all_that_otlp_can_say_in_json_is_understood() {
     assert_eq!(ExportLogsServiceRequest::decode(logs).unwrap(), request);
 }
 
+/// The examples of <https://github.com/open-telemetry/opentelemetry-proto/tree/v1.10.0/examples>, Apache-2.0.
 #[test]
 fn the_examples_of_otlp_are_understood_as_by_opentelemetry_proto() {
     macro_rules! check {

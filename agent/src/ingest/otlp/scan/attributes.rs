@@ -51,7 +51,31 @@ pub(super) fn scope(message: &[u8], depth: Depth) -> Result<(), Malformed> {
 
 /// `KeyValue`, wherever what it says does not matter.
 pub(super) fn attribute(message: &[u8], depth: Depth) -> Result<(), Malformed> {
-    key_value(message, depth).map(|_said| ())
+    // The value is one message below: that is all that could still be wrong with it.
+    if is_plain(message) {
+        depth.below().map(drop)
+    } else {
+        key_value(message, depth).map(drop)
+    }
+}
+
+/// Whether an attribute has the form of nearly all: a short key, then a short text or a number. Checked as a
+/// whole, where each byte is ASCII: then it is a key, a length of one byte, or text that is valid UTF-8.
+fn is_plain(message: &[u8]) -> bool {
+    let [0x0a, length, rest @ ..] = message else {
+        return false;
+    };
+    let Some((key, [0x12, length, value @ ..])) = rest.split_at_checked(usize::from(*length)) else {
+        return false;
+    };
+    if usize::from(*length) != value.len() {
+        return false;
+    }
+    match value {
+        [0x0a, length, text @ ..] => usize::from(*length) == text.len() && message.is_ascii(),
+        [0x10 | 0x18, number @ ..] => Reader::new(number).is_varint() && key.is_ascii(),
+        _ => false,
+    }
 }
 
 /// An attribute; `text` is its value if that is a string.

@@ -5,7 +5,7 @@ use proptest::{collection::vec, prelude::*};
 use super::{
     super::{
         oracle,
-        tests::{delimited, edit, rich, signal, soup, varint},
+        tests::{RECORDED, delimited, edit, recorded, rich, signal, soup, varint},
     },
     *,
 };
@@ -30,6 +30,22 @@ proptest! {
             edit.apply(&mut request);
         }
         oracle::check(signal, &request);
+    }
+}
+
+proptest! {
+    // These requests are large: a few of them, each with its faults elsewhere.
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn recorded_requests_with_faults_are_judged_as_prost_judges_them(
+        which in any::<prop::sample::Index>(), edits in vec(edit(), 1..4),
+    ) {
+        let mut request = which.get(&recorded(Component::Kubelet)).to_vec();
+        for edit in edits {
+            edit.apply(&mut request);
+        }
+        oracle::check(Signal::Traces, &request);
     }
 }
 
@@ -63,6 +79,19 @@ fn items_are_counted_for_the_component_of_their_resource() {
         Ok((Component::Containerd, 7)),
     );
     check(Signal::Logs, &rich(Signal::Logs), Ok((Component::Etcd, 1)));
+}
+
+#[test]
+fn every_recorded_span_is_counted_for_the_component_that_sent_it() {
+    for component in RECORDED {
+        for request in recorded(component) {
+            oracle::check(Signal::Traces, &request);
+            let found = scan(Signal::Traces, &request).unwrap();
+            assert!(found.tally.total() > 0);
+            assert_eq!(found.tally.of(component), found.tally.total());
+            assert_eq!(found.irregular, Irregularities::default());
+        }
+    }
 }
 
 #[test]

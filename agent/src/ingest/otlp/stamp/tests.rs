@@ -13,7 +13,7 @@ use prost::Message;
 use super::{
     super::{
         scan::scan,
-        tests::{delimited, edit, rich, signal, small, soup, text},
+        tests::{RECORDED, delimited, edit, recorded, rich, signal, small, soup, text},
     },
     *,
 };
@@ -166,6 +166,15 @@ fn without_what_was_appended_a_request_is_what_was_sent() {
     for signal in Signal::ALL {
         check_identity(signal, &rich(signal));
         check_identity(signal, &small(signal));
+    }
+}
+
+#[test]
+fn without_what_was_appended_each_recorded_request_is_what_was_sent() {
+    for component in RECORDED {
+        for request in recorded(component) {
+            check_identity(Signal::Traces, &request);
+        }
     }
 }
 
