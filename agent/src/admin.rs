@@ -16,7 +16,7 @@ use std::{
 use axum::{
     Router,
     extract::State,
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -24,7 +24,7 @@ use subtle::ConstantTimeEq as _;
 use tokio::{sync::watch, time::Instant};
 
 pub use self::serve::{BindError, Server};
-use crate::model::Watchdog;
+use crate::{model::Watchdog, telemetry::CONTENT_TYPE};
 
 /// Where to answer, and to whom.
 #[derive(Clone, Debug)]
@@ -52,7 +52,7 @@ pub enum Phase {
 
 /// What the answers are made of.
 pub struct View {
-    /// Writes all metrics in the OpenMetrics text format.
+    /// Writes all metrics in the `OpenMetrics` text format.
     pub metrics: Box<dyn Fn() -> Result<String, fmt::Error> + Send + Sync>,
     pub watchdog: Mutex<Watchdog>,
     pub phase: watch::Receiver<Phase>,
@@ -98,10 +98,7 @@ async fn metrics(State(desk): State<Arc<Desk>>, headers: HeaderMap) -> Response 
         return refusal;
     }
     match (desk.view.metrics)() {
-        Ok(text) => {
-            let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            ([(header::CONTENT_TYPE, content_type)], text).into_response()
-        }
+        Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
         Err(error) => (
             StatusCode::INTERNAL_SERVER_ERROR,
             format!("encode metrics: {error}\n"),
@@ -148,7 +145,7 @@ impl Desk {
             return Some((StatusCode::INTERNAL_SERVER_ERROR, text).into_response());
         };
         let token = token.trim_ascii();
-        let given = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
+        let given = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
         let given = given
             .and_then(|value| value.strip_prefix(b"Bearer "))
             .unwrap_or_default();

@@ -24,11 +24,13 @@ mod environment;
 mod fault;
 mod raw;
 mod read;
+mod reference;
 mod standard;
 mod units;
 
 pub use environment::Environment;
 pub use fault::{Fault, Faults, Origin};
+pub use reference::reference;
 
 use document::{Node, Value};
 
@@ -72,12 +74,6 @@ pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Config, Fa
     checked
         .filter(|_| list.is_empty())
         .ok_or_else(|| Faults::new(file, list))
-}
-
-/// What a file may hold, as a JSON schema; its defaults and descriptions make the reference.
-#[must_use]
-pub fn schema() -> schemars::Schema {
-    schemars::schema_for!(raw::Config)
 }
 
 /// Reads a file of bounded size.

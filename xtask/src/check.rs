@@ -5,7 +5,7 @@
 use std::process::{Command, ExitCode};
 
 use crate::{
-    place,
+    r#gen, place,
     step::{self, Steps},
     tidy,
 };
@@ -25,6 +25,7 @@ pub(crate) fn run(_: &Args) -> ExitCode {
         ))
     });
     steps.run("ebpf", ebpf);
+    steps.run("gen", r#gen::check);
     steps.run("tidy", || tidy::run(place::root()));
     steps.run("doc", || {
         let mut doc = cargo("doc --workspace --keep-going --no-deps --document-private-items");

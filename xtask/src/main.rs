@@ -16,6 +16,7 @@ use clap::Parser;
 
 mod bench;
 mod check;
+mod r#gen;
 mod image;
 mod lab;
 mod place;
@@ -38,6 +39,8 @@ enum Command {
     Test(test::Args),
     /// Measure speed, memory and bytes on the wire, beside the OpenTelemetry Collector and Rotel.
     Bench(bench::Args),
+    /// Write the files that are made from the source: deploy/config.md.
+    Gen(r#gen::Args),
     /// Build the static binary and the image, and print their sizes.
     Image(image::Args),
 }
@@ -49,6 +52,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Lab(args) => lab::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Gen(args) => r#gen::run(&args),
         Command::Image(args) => image::run(&args),
     }
 }

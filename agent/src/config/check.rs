@@ -63,7 +63,8 @@ impl Check<'_> {
     fn fault(&mut self, path: &Path, reason: impl Into<String>) {
         let (node, place) = self.document.nearest(path);
         let reached = place.0.len() == path.0.len();
-        if !node.is_faulty() && !(reached && node.holds_faulty()) {
+        let said = node.is_faulty() || (reached && node.holds_faulty());
+        if !said {
             let origin = node.origin.clone();
             let path = place.beyond(path).to_string();
             self.faults.push(Fault {

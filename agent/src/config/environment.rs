@@ -111,7 +111,7 @@ fn variable<'a>(inside: &'a str, environment: &'a Environment) -> Result<&'a str
         return Err("names no variable between `${` and `}`; write `$$` for a `$`".to_owned());
     }
     match (environment.read(name), default) {
-        (Some(""), Some(default)) | (None, Some(default)) => Ok(default),
+        (Some("") | None, Some(default)) => Ok(default),
         (Some(value), _) => Ok(value),
         (None, None) => Err(format!(
             "the variable {name} is not set: set it, or write `${{{name}:-}}` for an empty default"

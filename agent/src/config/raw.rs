@@ -65,7 +65,8 @@ pub(super) struct Cluster {
     /// Whether to watch this node's object for its uid, provider id and topology labels. Without it the node
     /// has the attributes that are known locally.
     pub(super) enabled: bool,
-    /// `k8s.node.name`, and the node object to watch. Needed if `enabled`.
+    /// `k8s.node.name`, and the node object to watch. `NODE_NAME` sets it if it is left out here; without
+    /// either it is the host's name.
     pub(super) node_name: String,
     /// `k8s.cluster.name`, which Kubernetes itself does not know.
     pub(super) cluster_name: String,
@@ -91,11 +92,14 @@ pub(super) struct Endpoint {
     pub(super) name: String,
     /// Its URL: `http://` for plain text, `https://` for TLS.
     pub(super) endpoint: String,
+    /// OTLP over gRPC, or protobuf over HTTP.
     pub(super) protocol: Protocol,
     /// HTTP only: whether `/v1/traces`, `/v1/metrics` or `/v1/logs` is appended to the URL's path. Without it
     /// the URL is used as it is, for one signal.
     pub(super) append_signal_path: bool,
+    /// What goes there.
     pub(super) signals: Vec<Signal>,
+    /// Of each request. `zstd` is smaller and faster where the receiver takes it.
     pub(super) compression: Compression,
     /// Sent with every request.
     pub(super) headers: BTreeMap<String, Secret>,
@@ -152,6 +156,7 @@ pub(super) struct ClientTls {
 pub(super) struct Batch {
     /// Before compression; keep it below the receiver's message limit (4 MiB is usual).
     pub(super) max_size: Size,
+    /// Of its oldest item.
     pub(super) max_age: Time,
 }
 
@@ -177,7 +182,9 @@ pub(super) enum WhenFull {
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Retry {
+    /// Before the second try.
     pub(super) initial_delay: Time,
+    /// Between two tries, at most.
     pub(super) max_delay: Time,
     /// After which a batch is dropped and counted; `null` tries until the endpoint takes it.
     pub(super) give_up_after: Option<Time>,
@@ -226,6 +233,7 @@ pub(super) struct Log {
     /// A level, alone or by module: `info`, `warn,innerspan::export=debug`. `RUST_LOG` sets it if it is left
     /// out here.
     pub(super) level: String,
+    /// Lines for people, or one JSON object a line.
     pub(super) format: LogFormat,
 }
 

@@ -134,7 +134,7 @@ fn all_settings_reach_their_rooms() {
         (&b"Bearer t"[..], &b"from file"[..])
     );
     assert_eq!(endpoint.queue.when_full, WhenFull::Drop);
-    assert_eq!(endpoint.retry.give_up_after, Some(Duration::from_secs(3600)));
+    assert_eq!(endpoint.retry.give_up_after, Some(Duration::from_hours(1)));
     assert_eq!(
         endpoint.tls.client.as_ref().unwrap().key_file,
         PathBuf::from(&pem)
@@ -461,7 +461,7 @@ fn a_hostile_file_costs_little_and_has_a_fault() {
         format!("{bomb}a{level}: &a{level} [*a{0}, *a{0}]\n", level - 1)
     });
     let deep = "[".repeat(100_000);
-    let wide: String = (0..60_000).map(|key| format!("k{key}: 1\n")).collect();
+    let wide = (0..60_000).fold(String::new(), |wide, key| wide + &format!("k{key}: 1\n"));
     let long = format!("{}: 1", "k".repeat(900));
     for document in [
         bomb,

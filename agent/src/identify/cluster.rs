@@ -106,10 +106,13 @@ impl NodeWatch {
                 Ok(Event::InitDone) if !found => self.report(Trouble::NoSuchNode, &"the list is empty"),
                 // A node that is gone was this one to the end.
                 Ok(Event::InitDone | Event::Delete(_)) => {}
-                Err(error) => match Trouble::of(&error) {
-                    Some(trouble) => self.report(trouble, &error),
-                    None => debug!(%error, "the watch of this node starts anew"),
-                },
+                Err(error) => {
+                    if let Some(trouble) = Trouble::of(&error) {
+                        self.report(trouble, &error);
+                    } else {
+                        debug!(%error, "the watch of this node starts anew");
+                    }
+                }
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The registry of our own metrics, with what any process shows of itself, and its OpenMetrics text.
+//! The registry of our own metrics, with what any process shows of itself, and its `OpenMetrics` text.
 
 use std::fmt;
 
@@ -29,7 +29,7 @@ pub fn registry(build: Build) -> Registry {
     registry
 }
 
-/// All metrics as OpenMetrics text.
+/// All metrics as `OpenMetrics` text.
 pub fn encode(registry: &Registry) -> Result<String, fmt::Error> {
     let mut page = String::new();
     text::encode(&mut page, registry)?;
