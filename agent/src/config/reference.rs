@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::raw;
 
-const OPENING: &str = r#"<!-- Written by `cargo xtask gen` from agent/src/config: change it there. -->
+const OPENING: &str = r"<!-- Written by `cargo xtask gen` from agent/src/config: change it there. -->
 
 # Configuration
 
@@ -35,7 +35,7 @@ is not known is a fault, and so is an alias, a tag or a second document.
 Only the endpoint must be said. This one sends traces to one receiver and metrics to another:
 
 ```yaml
-"#;
+";
 
 /// A file that loads.
 pub(super) const EXAMPLE: &str = "\
