@@ -30,8 +30,10 @@ use crate::EX_USAGE;
 /// Threads of the data path. More than two would only wait for each other at the rates of one node.
 const MAX_WORKERS: usize = 2;
 
-const BUILD: telemetry::Build =
-    telemetry::Build { version: env!("CARGO_PKG_VERSION"), revision: env!("INNERSPAN_COMMIT") };
+const BUILD: telemetry::Build = telemetry::Build {
+    version: env!("CARGO_PKG_VERSION"),
+    revision: env!("INNERSPAN_COMMIT"),
+};
 
 /// Traces what Kubernetes itself does on this node, and sends it to your OpenTelemetry endpoint.
 #[derive(Debug, Parser)]
@@ -57,15 +59,23 @@ pub(crate) enum Command {
 }
 
 pub(crate) fn check(file: &Path) -> ExitCode {
-    let Some(config) = load(Some(file)) else { return ExitCode::from(EX_USAGE) };
-    let endpoints = config.export.endpoints.iter().map(|endpoint| endpoint.name.as_str());
+    let Some(config) = load(Some(file)) else {
+        return ExitCode::from(EX_USAGE);
+    };
+    let endpoints = config
+        .export
+        .endpoints
+        .iter()
+        .map(|endpoint| endpoint.name.as_str());
     let endpoints = endpoints.collect::<Vec<_>>().join(", ");
     let said = writeln!(io::stdout(), "{}: ok; sends to {endpoints}", file.display());
     said.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
 }
 
 pub(crate) fn run(file: Option<&Path>) -> ExitCode {
-    let Some(config) = load(file) else { return ExitCode::from(EX_USAGE) };
+    let Some(config) = load(file) else {
+        return ExitCode::from(EX_USAGE);
+    };
     if let Err(error) = telemetry::log::start(&config.telemetry.log) {
         complain(&format!("{error:#}"));
         return ExitCode::FAILURE;
@@ -83,7 +93,9 @@ pub(crate) fn run(file: Option<&Path>) -> ExitCode {
 
 /// Reads the configuration, or prints all that is wrong with it.
 fn load(file: Option<&Path>) -> Option<Config> {
-    config::load(file, &Environment::of_process()).map_err(|faults| complain(&faults.to_string())).ok()
+    config::load(file, &Environment::of_process())
+        .map_err(|faults| complain(&faults.to_string()))
+        .ok()
 }
 
 /// Before there is a log, standard error is one; without it there is nobody to tell.
@@ -98,7 +110,11 @@ fn start(config: Config) -> Result<ExitCode, Vec<anyhow::Error>> {
     let (pipeline, admin) = match (pipeline, admin) {
         (Ok(pipeline), Ok(admin)) => (pipeline, admin),
         (pipeline, admin) => {
-            let pipeline = pipeline.err().unwrap_or_default().into_iter().map(anyhow::Error::from);
+            let pipeline = pipeline
+                .err()
+                .unwrap_or_default()
+                .into_iter()
+                .map(anyhow::Error::from);
             return Err(pipeline.chain(admin.err().map(anyhow::Error::from)).collect());
         }
     };
@@ -107,7 +123,10 @@ fn start(config: Config) -> Result<ExitCode, Vec<anyhow::Error>> {
 
 /// Runs the data path on its own threads and everything else on this one.
 fn drive(pipeline: Pipeline, admin: admin::Server, cluster: cluster::Config) -> anyhow::Result<ExitCode> {
-    let control = Builder::new_current_thread().enable_all().build().context("start the control runtime")?;
+    let control = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("start the control runtime")?;
     let data = data_runtime().context("start the runtime of the data path")?;
 
     let mut registry = telemetry::registry(BUILD);
@@ -157,7 +176,11 @@ fn drive(pipeline: Pipeline, admin: admin::Server, cluster: cluster::Config) -> 
 
 fn data_runtime() -> io::Result<Runtime> {
     let workers = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(MAX_WORKERS));
-    Builder::new_multi_thread().worker_threads(workers).thread_name("data").enable_all().build()
+    Builder::new_multi_thread()
+        .worker_threads(workers)
+        .thread_name("data")
+        .enable_all()
+        .build()
 }
 
 /// The two signals that ask for an end.

@@ -20,7 +20,9 @@ fn main() -> ExitCode {
         Err(message) => {
             // Help and version come this way too; they go to standard output and are no fault.
             let code = if message.use_stderr() { EX_USAGE } else { 0 };
-            return message.print().map_or(ExitCode::FAILURE, |()| ExitCode::from(code));
+            return message
+                .print()
+                .map_or(ExitCode::FAILURE, |()| ExitCode::from(code));
         }
     };
     match cli.command {

@@ -141,19 +141,19 @@ impl Pipeline {
         let drained = time::timeout_at(end, lanes.wait()).await.is_ok();
         self.exporters
             .iter()
-            .for_each(|exporter| account(exporter, drained));
+            .for_each(|exporter| settle(exporter, drained));
         Ok(())
     }
 }
 
 /// The last word on an endpoint's items.
-fn account(exporter: &Exporter, drained: bool) {
-    for (signal, account) in Signal::ALL.into_iter().zip(exporter.ledger().read()) {
+fn settle(to: &Exporter, drained: bool) {
+    for (signal, account) in Signal::ALL.into_iter().zip(to.ledger().read()) {
         let received = account.received.total();
         if received == 0 {
             continue;
         }
-        let (endpoint, signal) = (exporter.name(), signal.as_str());
+        let (endpoint, signal) = (to.name(), signal.as_str());
         let exported = account.exported.total();
         let dropped: u64 = account.dropped.iter().map(Tally::total).sum();
         let held = account.held.total();

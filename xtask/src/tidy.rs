@@ -100,7 +100,20 @@ const ROOMS: &[Room] = &[
     },
     Room {
         path: "main",
-        may: &["config", "pipeline", "admin", "telemetry"],
+        may: &["command"],
+    },
+    // Starts what runs beside the data path: the watch of the node, the probes, the admin server.
+    Room {
+        path: "command",
+        may: &[
+            "main",
+            "config",
+            "pipeline",
+            "admin",
+            "telemetry",
+            "identify/cluster",
+            "ingest/probe",
+        ],
     },
 ];
 
