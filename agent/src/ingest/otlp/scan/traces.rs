@@ -13,6 +13,8 @@ const KIND: Field = Field::varint(6);
 const START: Field = Field::fixed64(7);
 const END: Field = Field::fixed64(8);
 const ATTRIBUTE: Field = Field::delimited(9);
+const EVENT: Field = Field::delimited(11);
+const STATUS: Field = Field::delimited(15);
 
 /// `Span`.
 pub(super) fn span(message: &[u8], depth: Depth, irregular: &mut Irregularities) -> Result<(), Malformed> {
@@ -45,6 +47,12 @@ pub(super) fn span(message: &[u8], depth: Depth, irregular: &mut Irregularities)
     while fields.take(ATTRIBUTE) {
         attributes::attribute(fields.read_bytes(ATTRIBUTE)?, depth.below()?)?;
     }
+    while fields.take(EVENT) {
+        event(fields.read_bytes(EVENT)?, depth.below()?)?;
+    }
+    if fields.take(STATUS) {
+        status(fields.read_bytes(STATUS)?, depth.below()?)?;
+    }
     while let Some(field) = fields.field()? {
         match field.number() {
             1 => trace_id = fields.read_bytes(field)?,
@@ -74,7 +82,20 @@ fn is_id<const LENGTH: usize>(id: &[u8]) -> bool {
 
 /// `Span.Event`.
 fn event(message: &[u8], depth: Depth) -> Result<(), Malformed> {
+    const TIME: Field = Field::fixed64(1);
+    const NAME: Field = Field::delimited(2);
+    const ATTRIBUTE: Field = Field::delimited(3);
     let mut fields = Reader::new(message);
+    // In the usual order first, as in a span.
+    if fields.take(TIME) {
+        fields.read_fixed64(TIME)?;
+    }
+    if fields.take(NAME) {
+        fields.read_text(NAME)?;
+    }
+    while fields.take(ATTRIBUTE) {
+        attributes::attribute(fields.read_bytes(ATTRIBUTE)?, depth.below()?)?;
+    }
     while let Some(field) = fields.field()? {
         match field.number() {
             1 => drop(fields.read_fixed64(field)?),

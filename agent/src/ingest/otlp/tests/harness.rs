@@ -102,19 +102,34 @@ impl Running {
     /// How many requests came to an outcome.
     #[track_caller]
     pub(super) fn assert_counted(&self, protocol: Protocol, signal: &str, outcome: &str, count: u64) {
-        let protocol = protocol.as_str();
-        let labels = format!(r#"signal="{signal}",protocol="{protocol}",outcome="{outcome}""#);
-        self.assert_metric(&format!(
-            "innerspan_ingest_otlp_requests_total{{{labels}}} {count}"
-        ));
+        self.assert_metric(&requests(protocol, signal, outcome, count));
     }
 
     #[track_caller]
     pub(super) fn assert_metric(&self, line: &str) {
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
+        let text = self.metrics();
         assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
     }
+
+    /// Waits for an outcome that no answer tells of.
+    pub(super) async fn until_counted(&self, protocol: Protocol, signal: &str, outcome: &str, count: u64) {
+        let line = requests(protocol, signal, outcome, count);
+        while !self.metrics().lines().any(|found| found == line) {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn metrics(&self) -> String {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
+        text
+    }
+}
+
+fn requests(protocol: Protocol, signal: &str, outcome: &str, count: u64) -> String {
+    let protocol = protocol.as_str();
+    let labels = format!(r#"signal="{signal}",protocol="{protocol}",outcome="{outcome}""#);
+    format!("innerspan_ingest_otlp_requests_total{{{labels}}} {count}")
 }
 
 pub(super) type AnyBody = UnsyncBoxBody<Bytes, std::io::Error>;

@@ -250,3 +250,21 @@ async fn a_sender_that_stalls_hears_a_timeout() {
     server.assert_counted(Protocol::Http, "traces", "timeout", 1);
     drop(sender);
 }
+
+#[tokio::test]
+async fn a_sender_that_disconnects_midway_is_counted_and_ends_alone() {
+    let server = start(&config());
+    let mut stream = tokio::net::TcpStream::connect(server.http).await.unwrap();
+    let half = b"POST /v1/traces HTTP/1.1\r\nhost: a\r\ncontent-type: application/x-protobuf\r\n\
+        content-length: 100\r\n\r\n\x0a";
+    tokio::io::AsyncWriteExt::write_all(&mut stream, half)
+        .await
+        .unwrap();
+    drop(stream);
+    server
+        .until_counted(Protocol::Http, "traces", "disconnected", 1)
+        .await;
+    let request = whole(small(Signal::Traces));
+    let answer = http1(server.http, Method::POST, "/v1/traces", &[PROTOBUF], request).await;
+    assert_eq!(answer.status, StatusCode::OK);
+}
