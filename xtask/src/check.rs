@@ -6,6 +6,7 @@ use std::process::{Command, ExitCode};
 
 use crate::{
     r#gen, place,
+    setup::{self, Need},
     step::{self, Steps},
     tidy,
 };
@@ -19,6 +20,7 @@ pub(crate) struct Args {}
 pub(crate) fn run(_: &Args) -> ExitCode {
     let mut steps = Steps::default();
     steps.run("fmt", || step::succeed(&mut cargo("fmt --all --check")));
+    steps.run("setup", || setup::ensure(&[Need::Programs]));
     steps.run("clippy", || {
         step::succeed(&mut cargo(
             "clippy --workspace --all-targets --all-features --keep-going -- -D warnings",

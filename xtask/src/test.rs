@@ -12,7 +12,10 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use crate::place;
+use crate::{
+    place,
+    setup::{self, Need},
+};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -23,6 +26,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let features = features(args.fast, is_root()?)?;
+    setup::ensure(&[Need::Programs])?;
     eprintln!("testing with features [{features}]");
     let status = Command::new(env!("CARGO"))
         .current_dir(place::root())

@@ -15,7 +15,12 @@ use std::{
 use anyhow::Context as _;
 
 use super::process::Process;
-use crate::{lab::components::Components, place, step};
+use crate::{
+    lab::components::Components,
+    place,
+    setup::{self, Need},
+    step,
+};
 
 /// The release of Rotel whose wheel runs without a Python of its own.
 const ROTEL: &str = "0.0.1a15";
@@ -165,6 +170,7 @@ fn free_address() -> anyhow::Result<SocketAddr> {
 
 /// Built as it is released; it lies beside this program, which is a release build too.
 fn innerspan() -> anyhow::Result<PathBuf> {
+    setup::ensure(&[Need::Programs])?;
     step::succeed(Command::new("cargo").args(["build", "--release", "--package", "innerspan"]))?;
     Ok(env::current_exe()?.with_file_name("innerspan"))
 }
