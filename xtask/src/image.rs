@@ -10,7 +10,7 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 use crate::{
     place,
@@ -131,6 +131,9 @@ fn git(format: &str) -> anyhow::Result<String> {
     git.current_dir(place::root())
         .args(["log", "-1", &format!("--format={format}")]);
     let output = git.output().context("cannot start git: is it installed?")?;
+    if !output.status.success() {
+        bail!("an image names the commit that it is built from, and this is no checkout of git");
+    }
     Ok(String::from_utf8(output.stdout)
         .context("git printed no text")?
         .trim()
