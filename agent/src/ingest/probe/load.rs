@@ -6,7 +6,7 @@
 use std::io;
 
 use aya::{
-    Ebpf, EbpfError, EbpfLoader, include_bytes_aligned,
+    Ebpf, EbpfError, include_bytes_aligned,
     maps::MapError,
     programs::{Program, ProgramError},
 };
@@ -35,8 +35,7 @@ pub(super) fn object() -> Result<Ebpf, Fault> {
     if PROGRAMS.is_empty() {
         return Err(Fault::NotBuilt);
     }
-    // No program here asks for the kernel's types, and parsing them costs tens of megabytes.
-    EbpfLoader::new().btf(None).load(PROGRAMS).map_err(Fault::Object)
+    Ebpf::load(PROGRAMS).map_err(Fault::Object)
 }
 
 pub(super) fn program<'a, P>(object: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, Fault>
