@@ -62,13 +62,7 @@ pub(crate) fn check(file: &Path) -> ExitCode {
     let Some(config) = load(Some(file)) else {
         return ExitCode::from(EX_USAGE);
     };
-    let endpoints = config
-        .export
-        .endpoints
-        .iter()
-        .map(|endpoint| endpoint.name.as_str());
-    let endpoints = endpoints.collect::<Vec<_>>().join(", ");
-    let said = writeln!(io::stdout(), "{}: ok; sends to {endpoints}", file.display());
+    let said = writeln!(io::stdout(), "{}: ok\n{config}", file.display());
     said.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
 }
 
