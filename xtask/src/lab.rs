@@ -135,7 +135,7 @@ fn demonstrate(node: &Node) -> anyhow::Result<()> {
         agent::ENDPOINT,
         node.space.ground.dir.join(recorder::FILE).display()
     );
-    let dropped: u64 = account.values().map(|line| line.dropped).sum();
+    let dropped: u64 = account.lines.values().map(|line| line.dropped).sum();
     if dropped > 0 {
         bail!("innerspan dropped {dropped} spans");
     }

@@ -9,6 +9,7 @@ use std::{process::ExitCode, time::Instant};
 use anyhow::bail;
 
 mod apt;
+mod cluster;
 mod part;
 
 use part::Part;
@@ -29,6 +30,8 @@ pub(crate) enum Need {
     StaticBinary,
     /// An image, with the certificate authorities that a TLS client needs.
     Image,
+    /// A cluster on this machine, whose components are built here.
+    Cluster,
 }
 
 impl Need {
@@ -37,6 +40,7 @@ impl Need {
             Self::Programs => &[part::BPF_COMPILER, part::BPF_LINKER],
             Self::StaticBinary => &[part::MUSL_STD, part::MUSL_GCC],
             Self::Image => &[part::BUILDAH, part::CERTIFICATES],
+            Self::Cluster => &[cluster::PROGRAMS, cluster::GO],
         }
     }
 }

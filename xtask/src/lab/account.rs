@@ -41,8 +41,13 @@ pub(crate) struct Line {
     pub(crate) nameless: u64,
 }
 
-/// By component.
-pub(crate) type Account = BTreeMap<&'static str, Line>;
+#[derive(Debug)]
+pub(crate) struct Account {
+    /// By component.
+    pub(crate) lines: BTreeMap<&'static str, Line>,
+    /// Requests that the agent asked to be sent again later, because it was full.
+    pub(crate) refused: u64,
+}
 
 /// Takes stock now; the witnesses are asked one after another, so a busy instant may not add up.
 pub(crate) fn take(node: &Node) -> anyhow::Result<Account> {
@@ -63,10 +68,11 @@ pub(crate) fn take(node: &Node) -> anyhow::Result<Account> {
     let (arrived, nameless) = (spans::count(&arrived), spans::count(&nameless));
     let of = |counts: &BTreeMap<String, u64>, service: &str| counts.get(service).copied().unwrap_or(0);
     let lines = COMPONENTS.map(|(component, service)| {
-        let total = |metric: &str| total(&metrics, metric, component);
+        let labels = [r#"signal="traces""#, &format!(r#"component="{component}""#)];
+        let total = |metric: &str| total(&metrics, metric, &labels);
         let line = Line {
             sent: sent.as_ref().map(|sent| of(sent, service)),
-            received: total("innerspan_pipeline_items_received_total"),
+            received: total("innerspan_export_items_received_total"),
             exported: total("innerspan_export_items_exported_total"),
             dropped: total("innerspan_export_items_dropped_total"),
             held: total("innerspan_export_items_held"),
@@ -75,7 +81,14 @@ pub(crate) fn take(node: &Node) -> anyhow::Result<Account> {
         };
         (component, line)
     });
-    Ok(lines.into())
+    let refused = ["full", "busy"].map(|outcome| {
+        let outcome = format!(r#"outcome="{outcome}""#);
+        total(&metrics, "innerspan_ingest_otlp_requests_total", &[&outcome])
+    });
+    Ok(Account {
+        lines: lines.into(),
+        refused: refused.iter().sum(),
+    })
 }
 
 /// For a program to read.
@@ -95,10 +108,12 @@ pub(crate) fn as_json(account: &Account) -> Value {
             "held": held, "arrived": arrived, "nameless": nameless,
         })
     };
-    account
+    let lines: BTreeMap<_, _> = account
+        .lines
         .iter()
-        .map(|(component, entry)| ((*component).to_owned(), line(entry)))
-        .collect()
+        .map(|(component, counts)| (component, line(counts)))
+        .collect();
+    json!({ "components": lines, "refused": account.refused })
 }
 
 fn metrics(node: &Node) -> anyhow::Result<String> {
@@ -120,16 +135,12 @@ fn sent(capture: &Path) -> anyhow::Result<BTreeMap<String, u64>> {
     Ok(spans::count(&spans::of(&decoded)))
 }
 
-/// The sum of a metric's values over all endpoints and reasons, for the traces of one component.
-fn total(metrics: &str, metric: &str, component: &str) -> u64 {
-    let wanted = [
-        r#"signal="traces""#.to_owned(),
-        format!(r#"component="{component}""#),
-    ];
+/// The sum of a metric's values over all series that have these labels.
+fn total(metrics: &str, metric: &str, labels: &[&str]) -> u64 {
     metrics
         .lines()
         .filter_map(|line| line.strip_prefix(metric)?.strip_prefix('{')?.split_once("} "))
-        .filter(|(labels, _)| wanted.iter().all(|label| labels.contains(label.as_str())))
+        .filter(|(found, _)| labels.iter().all(|label| found.contains(label)))
         .filter_map(|(_, value)| value.split_ascii_whitespace().next()?.parse::<u64>().ok())
         .sum()
 }
@@ -139,7 +150,7 @@ mod tests {
     use super::total;
 
     #[test]
-    fn a_metric_is_summed_over_reasons_for_one_component_and_its_traces() {
+    fn a_metric_is_summed_over_the_labels_that_are_not_named() {
         let metrics = "\
 # TYPE innerspan_export_items_dropped counter
 innerspan_export_items_dropped_total{endpoint=\"main\",signal=\"traces\",component=\"etcd\",reason=\"refused\"} 2
@@ -147,6 +158,7 @@ innerspan_export_items_dropped_total{endpoint=\"main\",signal=\"traces\",compone
 innerspan_export_items_dropped_total{endpoint=\"main\",signal=\"logs\",component=\"etcd\",reason=\"expired\"} 5
 innerspan_export_items_dropped_total{endpoint=\"main\",signal=\"traces\",component=\"kubelet\",reason=\"expired\"} 7
 ";
-        assert_eq!(total(metrics, "innerspan_export_items_dropped_total", "etcd"), 5);
+        let labels = [r#"signal="traces""#, r#"component="etcd""#];
+        assert_eq!(total(metrics, "innerspan_export_items_dropped_total", &labels), 5);
     }
 }

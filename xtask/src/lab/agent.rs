@@ -2,16 +2,36 @@
 //!
 //! In: the image and the chart of this checkout. Out: a `DaemonSet` that is Ready on every node.
 
-use std::time::Duration;
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 
-use super::{cluster, node::Node, world};
-use crate::place;
+use super::{cluster, node::Node, space::Space, world};
+use crate::{image, place};
 
+const IMAGE: &str = "innerspan:lab";
 const NAMESPACE: &str = "innerspan";
 /// Where the agent finds the collector: the one value that its chart asks for.
 pub(crate) const ENDPOINT: &str = "http://collector.observability:4317";
+
+/// Builds the image of this checkout, as it is shipped.
+pub(crate) fn build() -> anyhow::Result<PathBuf> {
+    image::build(IMAGE)
+}
+
+/// Puts the image into the lab's registry.
+pub(crate) fn push(world: &Space, crane: &Path, archive: &Path) -> anyhow::Result<()> {
+    let layout = world.ground.dir.join("image");
+    let file = File::open(archive).with_context(|| format!("cannot read {}", archive.display()))?;
+    tar::Archive::new(file)
+        .unpack(&layout)
+        .with_context(|| format!("cannot unpack {}", archive.display()))?;
+    world::push_layout(world, crane, &layout, IMAGE)
+}
 
 /// Installs or changes the release; `settings` are values of the chart besides the lab's own.
 pub(crate) fn install(node: &Node, settings: &[String]) -> anyhow::Result<()> {
@@ -19,8 +39,10 @@ pub(crate) fn install(node: &Node, settings: &[String]) -> anyhow::Result<()> {
     let mut words = vec!["helm", "upgrade", "--install", "innerspan", &chart];
     words.extend(["--namespace", NAMESPACE, "--create-namespace"]);
     let endpoint = format!("endpoint={ENDPOINT}");
-    let repository = format!("image.repository={}/innerspan", world::REGISTRY);
-    for setting in [endpoint.as_str(), &repository, "image.tag=lab", "clusterName=lab"] {
+    let (name, tag) = IMAGE.split_once(':').unwrap_or((IMAGE, ""));
+    let repository = format!("image.repository={}/{name}", world::REGISTRY);
+    let tag = format!("image.tag={tag}");
+    for setting in [endpoint.as_str(), &repository, &tag, "clusterName=lab"] {
         words.extend(["--set", setting]);
     }
     for setting in settings {

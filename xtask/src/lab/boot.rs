@@ -59,6 +59,7 @@ pub(crate) fn up(ground: &Ground, options: &Options) -> anyhow::Result<Node> {
     ground.components.build()?;
     let pause = images::pause(&ground.components)?;
     let images = images::all(&ground.components, &pause)?;
+    let agent = agent::build()?;
     down(ground)?;
     let logs = ground.dir.join("logs");
     if logs.exists() {
@@ -75,6 +76,7 @@ pub(crate) fn up(ground: &Ground, options: &Options) -> anyhow::Result<Node> {
     for image in &images {
         world::push(&world, &crane, image)?;
     }
+    agent::push(&world, &crane, &agent)?;
     say("node 1: containerd");
     let node = Node::start(&world, 1)?;
     if options.capture {
@@ -136,11 +138,15 @@ pub(crate) fn down(ground: &Ground) -> anyhow::Result<()> {
 
 /// A success if the lab is up.
 pub(crate) fn status(ground: &Ground) -> anyhow::Result<ExitCode> {
-    let Some(node) = Node::find(ground, 1) else {
+    let (Some(world), Some(node)) = (ground.find(world::PLACE, 2), Node::find(ground, 1)) else {
         println!("down");
         return Ok(ExitCode::FAILURE);
     };
-    println!("up, logs in {}", ground.dir.join("logs").display());
+    println!(
+        "up: first process {}, logs in {}",
+        world.init,
+        ground.dir.join("logs").display()
+    );
     for words in [
         &["kubectl", "get", "nodes", "--output=wide"][..],
         &["kubectl", "get", "pods", "--all-namespaces", "--output=wide"],

@@ -4,12 +4,12 @@
 //! they were complete. It knows TCP, and of HTTP/2 and HTTP/1.1 only what carries a body: no
 //! header of HTTP/2 is read, because only the trace service is called on these ports.
 
-use std::{collections::BTreeMap, fs::File, io::Read as _, net::SocketAddr, path::Path, time::Duration};
+use std::{collections::BTreeMap, fs, io::Read as _, net::SocketAddr, path::Path, time::Duration};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use flate2::read::GzDecoder;
-use pcap_file::pcap::PcapReader;
+use pcap_parser::{parse_pcap_frame, parse_pcap_header};
 
 const GRPC: u16 = 4317;
 const HTTP: u16 = 4318;
@@ -50,11 +50,14 @@ struct Stream {
 
 /// Reads all complete requests; a capture that is still being written ends in the middle of a packet.
 pub(crate) fn requests(capture: &Path) -> anyhow::Result<Vec<Request>> {
-    let file = File::open(capture).with_context(|| format!("cannot read {}", capture.display()))?;
-    let mut packets = PcapReader::new(file).context("not a capture")?;
-    let mut flows: BTreeMap<(SocketAddr, SocketAddr), Flow> = BTreeMap::new();
-    while let Some(Ok(packet)) = packets.next_packet() {
-        if let Some((route, first, segment)) = segment(&packet.data, packet.timestamp) {
+    let bytes = fs::read(capture).with_context(|| format!("cannot read {}", capture.display()))?;
+    let (mut rest, _) = parse_pcap_header(&bytes)
+        .map_err(|fault| anyhow!("{} is not a capture: {fault:?}", capture.display()))?;
+    let mut flows: BTreeMap<Route, Flow> = BTreeMap::new();
+    while let Ok((after, packet)) = parse_pcap_frame(rest) {
+        rest = after;
+        let at = Duration::from_secs(packet.ts_sec.into()) + Duration::from_micros(packet.ts_usec.into());
+        if let Some((route, first, segment)) = segment(packet.data, at) {
             let flow = flows.entry(route).or_default();
             flow.first = flow.first.or(first);
             flow.segments.push(segment);

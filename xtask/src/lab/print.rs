@@ -15,7 +15,7 @@ pub(crate) fn account(account: &Account) {
         "{:<16}{:>10}{:>10}{:>10}{:>10}{:>8}{:>10}",
         "spans of", "sent", "received", "exported", "dropped", "held", "arrived"
     );
-    for (component, line) in account {
+    for (component, line) in &account.lines {
         let sent = line.sent.map_or_else(|| "-".to_owned(), |sent| sent.to_string());
         println!(
             "{component:<16}{sent:>10}{:>10}{:>10}{:>10}{:>8}{:>10}",

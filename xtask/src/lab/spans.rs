@@ -136,3 +136,64 @@ fn string(pair: &KeyValue) -> Option<&str> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Span, tree};
+
+    /// One trace, each span given by service, id, parent (0 for none) and begin.
+    fn trace(spans: &[(&str, u8, u8, u64)]) -> Vec<Span> {
+        let span = |(service, id, parent, begin): &(&str, u8, u8, u64)| Span {
+            service: (*service).to_owned(),
+            name: format!("{service} {id}"),
+            trace: vec![1],
+            id: vec![*id],
+            parent: if *parent == 0 { Vec::new() } else { vec![*parent] },
+            begin: *begin,
+            end: begin + 1,
+            node: None,
+            attributes: vec!["default/demo-1".to_owned()],
+        };
+        spans.iter().map(span).collect()
+    }
+
+    fn check(spans: &[(&str, u8, u8, u64)], expected: Option<&[&str]>) {
+        let found = tree(&trace(spans), "demo-1", "apiserver", "etcd");
+        let lines = found.map(|tree| {
+            let line = |(depth, span): &(usize, Span)| format!("{}{}", " ".repeat(*depth), span.name);
+            tree.spans.iter().map(line).collect::<Vec<_>>()
+        });
+        assert_eq!(
+            lines.as_deref(),
+            expected
+                .map(|lines| lines.iter().map(ToString::to_string).collect::<Vec<_>>())
+                .as_deref()
+        );
+    }
+
+    #[test]
+    fn children_follow_their_parent_in_the_order_in_which_they_began() {
+        check(
+            &[
+                ("etcd", 4, 3, 30),
+                ("apiserver", 3, 1, 20),
+                ("apiserver", 2, 1, 10),
+                ("apiserver", 1, 0, 0),
+            ],
+            Some(&["apiserver 1", " apiserver 2", " apiserver 3", "  etcd 4"]),
+        );
+    }
+
+    #[test]
+    fn a_trace_whose_middle_did_not_arrive_yet_is_not_shown() {
+        check(
+            &[("apiserver", 1, 0, 0), ("apiserver", 3, 2, 0), ("etcd", 4, 3, 0)],
+            None,
+        );
+    }
+
+    #[test]
+    fn a_trace_that_stays_in_one_component_is_not_shown() {
+        check(&[("apiserver", 1, 0, 0), ("apiserver", 2, 1, 0)], None);
+    }
+}
