@@ -105,6 +105,8 @@ impl Forwarder {
             Form::Innerspan => {
                 fs::write(&config, self.innerspan_config(listen, sink)?)?;
                 command.arg("run").arg("--config").arg(&config);
+                // As deploy/Containerfile has it.
+                command.env("MIMALLOC_PURGE_DELAY", "10");
             }
             Form::Collector { batch } => {
                 fs::write(&config, self.collector_config(listen, sink, batch))?;

@@ -56,7 +56,12 @@ impl Process {
             .arg("--cpu-list")
             .arg(FORWARDER.to_string())
             .arg(command.get_program())
-            .args(command.get_args());
+            .args(command.get_args())
+            .envs(
+                command
+                    .get_envs()
+                    .filter_map(|(name, value)| Some((name, value?))),
+            );
         let child = pinned
             .stdout(output.try_clone()?)
             .stderr(output)
