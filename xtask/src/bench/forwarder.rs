@@ -106,7 +106,7 @@ impl Forwarder {
                 fs::write(&config, self.innerspan_config(listen, sink)?)?;
                 command.arg("run").arg("--config").arg(&config);
                 // As deploy/Containerfile has it.
-                command.env("MIMALLOC_PURGE_DELAY", "10");
+                command.env("MIMALLOC_PURGE_DELAY", "0");
             }
             Form::Collector { batch } => {
                 fs::write(&config, self.collector_config(listen, sink, batch))?;
