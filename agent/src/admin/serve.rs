@@ -14,6 +14,7 @@ use tokio::{
     time,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::info;
 
 use super::{
     Config, View, router,
@@ -53,6 +54,8 @@ impl Server {
         let listener = std::net::TcpListener::bind(address).map_err(listen)?;
         listener.set_nonblocking(true).map_err(listen)?;
         let acceptor = config.tls.as_ref().map(Acceptor::new).transpose()?;
+        let address = listener.local_addr().map_err(listen)?;
+        info!(service = "admin", %address, "listening");
         Ok(Self {
             config: config.clone(),
             listener,

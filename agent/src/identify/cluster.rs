@@ -30,9 +30,6 @@ pub use host::Host;
 use node::Node;
 use trouble::Trouble;
 
-/// All that this room asks of the API server, as (API group, resource, verb); the chart's role allows it.
-pub const PERMISSIONS: &[(&str, &str, &str)] = &[("", "nodes", "list"), ("", "nodes", "watch")];
-
 /// Who this node is and what the user adds.
 #[derive(Clone, Debug)]
 pub struct Config {

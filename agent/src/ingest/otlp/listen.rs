@@ -14,6 +14,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use tracing::info;
+
 use super::{Config, Listen, metrics::Protocol, server::Server};
 
 /// Who may write to a socket file: its owner and group, so that a component that does not run as root is let
@@ -81,6 +83,19 @@ pub(super) enum Socket {
     Unix(UnixListener, SocketFile),
 }
 
+impl fmt::Display for Socket {
+    /// With the port that the system chose.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(listener) => match listener.local_addr() {
+                Ok(address) => address.fmt(f),
+                Err(error) => error.fmt(f),
+            },
+            Self::Unix(_, file) => write!(f, "unix://{}", file.0.display()),
+        }
+    }
+}
+
 /// A socket in the file system, removed when it is no longer served.
 #[derive(Debug)]
 pub(super) struct SocketFile(PathBuf);
@@ -101,7 +116,10 @@ impl Server {
         let (mut listeners, mut errors) = (Vec::new(), Vec::new());
         for (protocol, listen) in grpc.chain(http) {
             match bind(listen) {
-                Ok(socket) => listeners.push(Listener { protocol, socket }),
+                Ok(socket) => {
+                    info!(service = protocol.as_str(), address = %socket, "listening");
+                    listeners.push(Listener { protocol, socket });
+                }
                 Err(error) => errors.push(error),
             }
         }
