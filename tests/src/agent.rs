@@ -188,7 +188,7 @@ impl Agent {
     #[must_use]
     pub fn logged(&self, message: &str) -> bool {
         let entries = self.log.0.lock().unwrap();
-        entries.iter().any(|entry| entry["fields"]["message"] == message)
+        entries.iter().any(|entry| entry["message"] == message)
     }
 
     /// Sends it a signal.
@@ -227,15 +227,10 @@ impl Log {
     }
 
     /// Where something listens, in the form that `client` takes.
-    fn address(&self, what: &str) -> Option<String> {
+    fn address(&self, service: &str) -> Option<String> {
         let entries = self.0.lock().unwrap();
-        let mut listening = entries
-            .iter()
-            .map(|entry| &entry["fields"])
-            .filter(|fields| fields["message"] == "listening");
-        let address = listening.find(|fields| fields["what"] == what)?["address"]
-            .as_str()?
-            .to_owned();
-        Some(format!("http://{address}"))
+        let mut listening = entries.iter().filter(|entry| entry["message"] == "listening");
+        let found = listening.find(|entry| entry["service"] == service)?;
+        Some(format!("http://{}", found["address"].as_str()?))
     }
 }

@@ -12,7 +12,10 @@ use std::{
 
 use http::HeaderMap;
 use innerspan::model::Signal;
-use tokio::{net::TcpListener, runtime::Runtime};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    runtime::Runtime,
+};
 use tonic::transport::{Certificate as Pem, Identity, Server, ServerTlsConfig, server::TcpIncoming};
 
 use crate::{
@@ -72,6 +75,8 @@ struct Credentials {
 #[derive(Debug)]
 pub struct Collector {
     address: SocketAddr,
+    /// Bound and never listening: it keeps the port from other tests while the collector is away.
+    _port: TcpSocket,
     credentials: Option<Credentials>,
     record: Arc<Record>,
     server: Option<Runtime>,
@@ -129,8 +134,12 @@ impl Collector {
             script: Mutex::new(Box::new(|_| Answer::Accept)),
             arrivals: Mutex::default(),
         };
+        let port = TcpSocket::new_v4().unwrap();
+        port.set_reuseaddr(true).unwrap();
+        port.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
         let mut collector = Self {
-            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            address: port.local_addr().unwrap(),
+            _port: port,
             credentials,
             record: Arc::new(record),
             server: None,
@@ -143,7 +152,6 @@ impl Collector {
     pub fn resume(&mut self) {
         let runtime = Runtime::new().unwrap();
         let listener = runtime.block_on(TcpListener::bind(self.address)).unwrap();
-        self.address = listener.local_addr().unwrap();
         let mut server = Server::builder().accept_http1(true);
         if let Some(Credentials {
             authority,
