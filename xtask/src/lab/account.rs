@@ -3,9 +3,9 @@
 //! In: the packets on the loopback, the agent's metrics, and what the collector sent on. Out: one
 //! line per component. Three witnesses that share no code.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::Path};
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message as _;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{
     capture,
     node::{self, Node},
-    recorder, spans,
+    patience, recorder, spans,
 };
 
 /// The agent's port for /metrics.
@@ -47,6 +47,18 @@ pub(crate) struct Account {
     pub(crate) lines: BTreeMap<&'static str, Line>,
     /// Requests that the agent asked to be sent again later, because it was full.
     pub(crate) refused: u64,
+}
+
+/// Waits until every component has found the agent: they start before it, and gRPC tries a port that was
+/// closed again only after up to two minutes.
+pub(crate) fn await_components(node: &Node) -> anyhow::Result<()> {
+    patience::until("spans of all four components", Duration::from_mins(4), || {
+        let account = take(node)?;
+        match account.lines.iter().find(|(_, line)| line.received == 0) {
+            Some((component, _)) => bail!("none of {component} yet"),
+            None => Ok(()),
+        }
+    })
 }
 
 /// Takes stock now; the witnesses are asked one after another, so a busy instant may not add up.

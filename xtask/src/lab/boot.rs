@@ -16,7 +16,7 @@ use nix::{
 };
 
 use super::{
-    agent, capture, cluster, host, images,
+    account, agent, capture, cluster, host, images,
     node::Node,
     patience::{self, Interrupted},
     space::Ground,
@@ -91,6 +91,8 @@ pub(crate) fn up(ground: &Ground, options: &Options) -> anyhow::Result<Node> {
     cluster::install_collector(&node)?;
     say("innerspan");
     agent::install(&node, &options.settings)?;
+    say("spans of all four components");
+    account::await_components(&node)?;
     say("up");
     Ok(node)
 }
