@@ -140,7 +140,7 @@ fn an_interrupt_ends_the_demonstration(lab: &Lab) {
         .stderr(output)
         .spawn()
         .unwrap();
-    until("the demonstration", Duration::from_mins(4), || {
+    until("the demonstration", Duration::from_mins(8), || {
         let said = fs::read_to_string(log.path()).unwrap();
         assert!(session.try_wait().unwrap().is_none(), "ended early: {said}");
         said.contains("runs until Ctrl-C").then_some(())
