@@ -3,7 +3,13 @@
 //! tonic compresses at level 6 only and copies every message into its own buffer, so the five bytes of
 //! framing are written here and the body is ours; statuses are read by tonic.
 
+use std::{
+    borrow::Cow,
+    io::{self, Read},
+};
+
 use bytes::Bytes;
+use flate2::read::GzDecoder;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
@@ -12,6 +18,9 @@ use super::{Compression, answer::Answer};
 
 /// Compressed flag and length, in front of every message.
 pub(super) const FRAME: usize = 5;
+
+/// Read of a response, decompressed.
+const MAX_MESSAGE: u64 = 64 * 1024;
 
 /// Writes the frame of a message that starts at [`FRAME`]; none when it is too long for its length field.
 pub(super) fn frame(mut message: Vec<u8>, compression: Compression) -> Option<Bytes> {
@@ -53,7 +62,14 @@ pub(super) fn answer(
     };
     let after = || status.get_details_retry_info().and_then(|info| info.retry_delay);
     match status.code() {
-        Code::Ok => Answer::accepted(body.get(FRAME..).unwrap_or_default()),
+        Code::Ok => match message(headers, body) {
+            Ok(message) => Answer::accepted(&message),
+            // The request was taken: only the optional report cannot be read.
+            Err(error) => Answer::Accepted {
+                rejected: 0,
+                message: format!("unreadable response: {error}"),
+            },
+        },
         Code::ResourceExhausted | Code::OutOfRange if says_too_large(status.message()) => {
             Answer::TooLarge { why: why() }
         }
@@ -73,6 +89,28 @@ pub(super) fn answer(
         },
         _ => Answer::Rejected { why: why() },
     }
+}
+
+/// The message of a response. grpc-go compresses it as the request was, asked for or not.
+fn message<'a>(headers: &HeaderMap, body: &'a [u8]) -> io::Result<Cow<'a, [u8]>> {
+    let Some((frame, message)) = body.split_at_checked(FRAME) else {
+        return Ok(Cow::Borrowed(&[]));
+    };
+    if frame[0] == 0 {
+        return Ok(Cow::Borrowed(message));
+    }
+    let mut out = Vec::new();
+    match headers.get("grpc-encoding").map(HeaderValue::as_bytes) {
+        Some(b"gzip") => GzDecoder::new(message).take(MAX_MESSAGE).read_to_end(&mut out)?,
+        Some(b"zstd") => zstd::Decoder::new(message)?
+            .take(MAX_MESSAGE)
+            .read_to_end(&mut out)?,
+        other => {
+            let other = String::from_utf8_lossy(other.unwrap_or_default());
+            return Err(io::Error::other(format!("compressed as {other:?}")));
+        }
+    };
+    Ok(Cow::Owned(out))
 }
 
 /// A proxy that answers for the endpoint sends HTTP without a gRPC status; the gRPC specification maps it.
@@ -185,6 +223,46 @@ mod tests {
         assert!(matches!(answer(StatusCode::BAD_GATEWAY), Answer::Retry { .. }));
         assert!(matches!(answer(StatusCode::OK), Answer::Retry { .. }));
         assert!(matches!(answer(StatusCode::NOT_FOUND), Answer::Rejected { .. }));
+    }
+
+    #[test]
+    fn a_partial_success_is_read_however_the_response_is_compressed() {
+        use opentelemetry_proto::tonic::collector::trace::v1::{
+            ExportTracePartialSuccess, ExportTraceServiceResponse,
+        };
+        use prost::Message as _;
+
+        let partial = ExportTracePartialSuccess {
+            rejected_spans: 3,
+            error_message: "no".to_owned(),
+        };
+        let plain = ExportTraceServiceResponse {
+            partial_success: Some(partial),
+        }
+        .encode_to_vec();
+        let mut gzip = flate2::read::GzEncoder::new(&plain[..], flate2::Compression::fast());
+        let mut gzipped = Vec::new();
+        gzip.read_to_end(&mut gzipped).unwrap();
+        let zstd = zstd::encode_all(&plain[..], 1).unwrap();
+
+        let mut ok = HeaderMap::new();
+        Status::ok("").add_header(&mut ok).unwrap();
+        for (flag, encoding, message) in [(0, "identity", &plain), (1, "gzip", &gzipped), (1, "zstd", &zstd)]
+        {
+            let mut headers = HeaderMap::new();
+            headers.insert("grpc-encoding", HeaderValue::from_static(encoding));
+            let mut body = vec![flag, 0, 0, 0, 0];
+            body.extend_from_slice(message);
+            let expected = Answer::Accepted {
+                rejected: 3,
+                message: "no".to_owned(),
+            };
+            assert_eq!(
+                answer(StatusCode::OK, &headers, Some(&ok), &body),
+                expected,
+                "{encoding}"
+            );
+        }
     }
 
     #[test]
