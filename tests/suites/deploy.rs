@@ -2,7 +2,7 @@
 //!
 //! In: the chart as Helm renders it, kept as golden files, because plain `cargo test` has no Helm:
 //! `helm template innerspan deploy/chart --namespace innerspan --values tests/data/chart/NAME.yaml` makes
-//! `tests/data/golden/chart/NAME.yaml`. The lab suite compares them with a fresh rendering.
+//! `tests/data/golden/chart/NAME.yaml`, and whoever changes the chart makes them again.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
