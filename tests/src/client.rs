@@ -4,16 +4,12 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, StatusCode, header::HOST};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, StatusCode, header::HOST, uri::PathAndQuery};
 use http_body_util::{BodyExt as _, Full};
-use hyper::{body::Bytes, client::conn::http1};
+use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use innerspan::model::Signal;
-use opentelemetry_proto::tonic::collector::{
-    logs::v1::logs_service_client::LogsServiceClient,
-    metrics::v1::metrics_service_client::MetricsServiceClient,
-    trace::v1::trace_service_client::TraceServiceClient,
-};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
@@ -25,7 +21,10 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use crate::request::Request;
+use crate::{
+    raw::{Raw, export_of},
+    request::Request,
+};
 
 /// Longer than any answer takes that comes at all.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -75,34 +74,35 @@ impl Grpc {
 
     /// Sends a request, and says how the agent answered.
     pub fn send(&self, request: &Request) -> Result<(), Status> {
-        /// The same for the client of each signal.
-        macro_rules! export {
-            ($client:ident, $request:ident) => {{
-                let mut client = $client::new(self.channel.clone());
-                if let Some(compression) = self.compression {
-                    client = client.send_compressed(compression);
-                }
-                self.runtime
-                    .block_on(client.export($request.clone()))
-                    .map(drop)
-            }};
+        self.send_bytes(request.signal(), request.encode().into())
+    }
+
+    /// Sends a message exactly as it is.
+    pub fn send_bytes(&self, signal: Signal, message: Bytes) -> Result<(), Status> {
+        let mut client = tonic::client::Grpc::new(self.channel.clone());
+        if let Some(compression) = self.compression {
+            client = client.send_compressed(compression);
         }
-        match request {
-            Request::Traces(request) => export!(TraceServiceClient, request),
-            Request::Metrics(request) => export!(MetricsServiceClient, request),
-            Request::Logs(request) => export!(LogsServiceClient, request),
-        }
+        let path = PathAndQuery::from_static(export_of(signal));
+        self.runtime.block_on(async {
+            let ready = client.ready().await;
+            ready.map_err(|gone| Status::unknown(gone.to_string()))?;
+            client
+                .unary(tonic::Request::new(message), path, Raw)
+                .await
+                .map(drop)
+        })
     }
 }
 
 /// Posts a body to the path of a signal.
 #[must_use]
-pub fn post(address: &str, signal: Signal, headers: &[(HeaderName, &str)], body: Vec<u8>) -> Reply {
+pub fn post(address: &str, signal: Signal, headers: &[(HeaderName, &str)], body: impl Into<Bytes>) -> Reply {
     let mut request = http::Request::post(format!("/v1/{}", signal.as_str())).header(HOST, "localhost");
     for (name, value) in headers {
         request = request.header(name, *value);
     }
-    exchange(address, request.body(Full::from(body)).unwrap())
+    exchange(address, request.body(Full::new(body.into())).unwrap())
 }
 
 /// Asks for a path.

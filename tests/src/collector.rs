@@ -10,13 +10,21 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use http::HeaderMap;
 use innerspan::model::Signal;
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceResponse,
+};
+use prost::Message as _;
 use tokio::{
     net::{TcpListener, TcpSocket},
     runtime::Runtime,
 };
-use tonic::transport::{Certificate as Pem, Identity, Server, ServerTlsConfig, server::TcpIncoming};
+use tonic::{
+    service::Routes,
+    transport::{Certificate as Pem, Identity, Server, ServerTlsConfig, server::TcpIncoming},
+};
 
 use crate::{
     authority::{Authority, Certificate},
@@ -49,6 +57,8 @@ pub enum Answer {
 #[derive(Clone, Debug)]
 pub struct Arrival {
     pub request: Request,
+    /// The request as it came, decompressed.
+    pub message: Bytes,
     pub headers: HeaderMap,
     /// Whether the client showed a certificate.
     pub certified: bool,
@@ -93,15 +103,28 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What a response says that takes all items, or all but some: the same fields for every signal.
+fn response(rejected: Option<u64>) -> Bytes {
+    let partial_success = rejected.map(|rejected| ExportTracePartialSuccess {
+        rejected_spans: rejected.try_into().unwrap(),
+        error_message: "as the script says".to_owned(),
+    });
+    ExportTraceServiceResponse { partial_success }
+        .encode_to_vec()
+        .into()
+}
+
 // === impl Record ===
 
 impl Record {
-    fn take(&self, request: Request, headers: HeaderMap, certified: bool) -> Answer {
+    fn take(&self, signal: Signal, message: Bytes, headers: HeaderMap, certified: bool) -> Answer {
+        let request = Request::decode(signal, &message);
         let mut arrivals = lock(&self.arrivals);
         let answer = lock(&self.script)(&request);
         let at = Instant::now();
         arrivals.push(Arrival {
             request,
+            message,
             headers,
             certified,
             at,
@@ -163,9 +186,9 @@ impl Collector {
                 .client_ca_root(Pem::from_pem(authority));
             server = server.tls_config(tls).unwrap();
         }
-        let routes = http1::add(grpc::routes(&self.record), &self.record);
+        let routes = grpc::routes(&self.record).merge(http1::routes(&self.record));
         let serving = server
-            .add_routes(routes)
+            .add_routes(Routes::from(routes))
             .serve_with_incoming(TcpIncoming::from(listener));
         runtime.spawn(serving);
         self.server = Some(runtime);

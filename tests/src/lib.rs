@@ -17,4 +17,6 @@ pub mod client;
 pub mod collector;
 pub mod metrics;
 pub mod patience;
+mod raw;
+pub mod recording;
 pub mod request;

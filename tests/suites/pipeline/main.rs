@@ -1,7 +1,8 @@
 //! The whole agent on the loopback, between components that send and a collector that is told how to answer.
 //!
 //! Whatever happens, received = exported + dropped + held: every reading of an account asserts it. Every item
-//! has a number, so that what arrives is compared with what was acknowledged, item by item.
+//! has a number, so that what arrives is compared with what was acknowledged, item by item; what real components
+//! sent is compared byte by byte.
 #![expect(clippy::unwrap_used, reason = "what a test cannot set up fails it at once")]
 
 use serde_json::{Value, json};
@@ -12,6 +13,7 @@ use tests::{
 
 mod configuration;
 mod delivery;
+mod identity;
 mod outage;
 mod refusal;
 mod shutdown;
