@@ -8,6 +8,7 @@ mod answer;
 mod batch;
 mod client;
 mod compress;
+mod encode;
 mod exporter;
 mod grpc;
 mod halve;
@@ -25,6 +26,7 @@ use ::http::{HeaderMap, Uri};
 
 pub use self::{
     client::ClientError,
+    encode::encode,
     exporter::{Exporter, Full, Place},
     metrics::Metrics,
 };

@@ -9,6 +9,8 @@ pub mod ingest;
 
 pub mod identify;
 
+pub mod correlate;
+
 pub mod export;
 
 pub mod pipeline;

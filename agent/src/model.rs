@@ -4,6 +4,7 @@
 //! protobuf and no Kubernetes crate.
 
 pub mod attr;
+pub mod call;
 mod component;
 mod heartbeat;
 mod ledger;
@@ -13,6 +14,8 @@ mod resource;
 mod signal;
 mod size;
 mod tally;
+pub mod time;
+pub mod trace;
 
 pub use component::Component;
 pub use heartbeat::{Heartbeat, Watchdog, Working};

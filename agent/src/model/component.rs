@@ -11,16 +11,19 @@ pub enum Component {
     Containerd,
     Crio,
     Other,
+    /// What this agent makes itself, whichever component it is about.
+    Innerspan,
 }
 
 impl Component {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::KubeApiserver,
         Self::Etcd,
         Self::Kubelet,
         Self::Containerd,
         Self::Crio,
         Self::Other,
+        Self::Innerspan,
     ];
 
     /// Names as the components' own defaults send them: kube-apiserver calls itself `apiserver`.
@@ -45,6 +48,7 @@ impl Component {
             Self::Containerd => "containerd",
             Self::Crio => "crio",
             Self::Other => "other",
+            Self::Innerspan => "innerspan",
         }
     }
 

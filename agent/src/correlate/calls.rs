@@ -1,0 +1,357 @@
+//! One question: which calls become spans, in which trace, below which parent?
+//!
+//! In: calls as they begin and end, and signs that a component traces natively. Out: spans. A call inside a call of
+//! the same goroutine is its child; a server's call is the child of the client's call that it serves; a call whose
+//! context carries a native span is a child in the native trace.
+//!
+//! Invariant: no span waits for another. A call tells of itself when it begins, so that its children know their
+//! parent before it ends. What is in flight is bounded: past `Config::max_open` the oldest is given up.
+
+mod identity;
+mod metrics;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+pub use self::metrics::{Fate, Metrics};
+use crate::model::{
+    call::{Begun, CallEvent, CallId, Captures, Ended, ProcessId},
+    time::{Nanos, Wall},
+    trace::{Span, SpanContext, SpanId, SpanKind, TraceId},
+};
+
+/// Silence after which a component is taken to trace no longer.
+const NATIVE_SILENCE: Duration = Duration::from_secs(10);
+
+/// What happens to calls that the component reports itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Left to the component as long as it does report.
+    #[default]
+    Auto,
+    /// Exported as well.
+    Always,
+    /// No call of this component is exported.
+    Off,
+}
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// By `service.name`; [`Mode::Auto`] for the others.
+    pub modes: HashMap<Box<str>, Mode>,
+    /// Calls in flight that are remembered.
+    pub max_open: usize,
+}
+
+/// The calls of this node that are in flight.
+#[derive(Debug)]
+pub struct Calls {
+    config: Config,
+    /// Makes the ids of this node and boot differ from all others.
+    seed: [u8; 16],
+    open: HashMap<CallId, Open>,
+    /// In the order in which they began; those that ended are passed over.
+    oldest: VecDeque<CallId>,
+    /// The calls of one goroutine that are in flight, outermost first.
+    stacks: HashMap<(ProcessId, u64), Vec<CallId>>,
+    /// Client calls in flight by remote procedure.
+    clients: HashMap<Arc<str>, Vec<CallId>>,
+    /// When each service last showed that it traces.
+    native: HashMap<Arc<str>, Nanos<Wall>>,
+    metrics: Metrics,
+}
+
+#[derive(Debug)]
+struct Open {
+    begun: Begun,
+    place: Place,
+    /// Whether a server's call has been found to serve this one: a call is served once.
+    served: bool,
+}
+
+/// Where a call's span belongs.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    trace_id: TraceId,
+    span_id: SpanId,
+    parent: Option<SpanId>,
+    /// Why it is not exported, if it is not.
+    kept: Option<Fate>,
+}
+
+impl Calls {
+    #[must_use]
+    pub fn new(config: Config, seed: [u8; 16], metrics: Metrics) -> Self {
+        Self {
+            config,
+            seed,
+            open: HashMap::new(),
+            oldest: VecDeque::new(),
+            stacks: HashMap::new(),
+            clients: HashMap::new(),
+            native: HashMap::new(),
+            metrics,
+        }
+    }
+
+    /// Takes note that a service exports spans of its own.
+    pub fn native(&mut self, service: &Arc<str>, at: Nanos<Wall>) {
+        let last = self.native.entry(Arc::clone(service)).or_default();
+        *last = at.max(*last);
+    }
+
+    /// Takes what happened; `spans` gets what is complete.
+    pub fn take(&mut self, event: CallEvent, spans: &mut Vec<Span>) {
+        match event {
+            CallEvent::Begun(begun) => self.begin(begun),
+            CallEvent::Ended(ended) => spans.extend(self.end(ended)),
+            CallEvent::Slow(begun, ended) => {
+                let place = self.place(&begun);
+                spans.extend(self.close(begun, place, Some(ended)));
+            }
+            CallEvent::Exited(process, at) => self.exit(process, at, spans),
+        }
+    }
+
+    fn begin(&mut self, begun: Begun) {
+        let place = self.place(&begun);
+        let id = begun.id;
+        if let (SpanKind::Client, Some(rpc)) = (begun.operation.kind, &begun.operation.rpc) {
+            self.clients.entry(Arc::clone(rpc)).or_default().push(id);
+        }
+        self.stacks
+            .entry((id.process, id.goroutine))
+            .or_default()
+            .push(id);
+        self.oldest.push_back(id);
+        let open = Open {
+            begun,
+            place,
+            served: false,
+        };
+        self.open.insert(id, open);
+        self.bound();
+    }
+
+    fn end(&mut self, ended: Ended) -> Option<Span> {
+        let Some(open) = self.forget(ended.id) else {
+            self.metrics.count(Fate::Unmatched);
+            return None;
+        };
+        // What still stands deeper in the stack was left by a panic, and not by returning.
+        self.unwind(ended.id.process, ended.id.goroutine, ended.id.depth);
+        self.close(open.begun, open.place, Some(ended))
+    }
+
+    fn exit(&mut self, process: ProcessId, at: Nanos<Wall>, spans: &mut Vec<Span>) {
+        let mut ids: Vec<CallId> = self
+            .open
+            .keys()
+            .copied()
+            .filter(|id| id.process == process)
+            .collect();
+        ids.sort_unstable_by_key(|id| (id.start, id.depth));
+        for id in ids {
+            if let Some(open) = self.forget(id) {
+                self.metrics.count(Fate::Interrupted);
+                let interrupted = self.close(open.begun, open.place, None);
+                spans.extend(interrupted.map(|span| Span {
+                    end: at.max(span.start),
+                    ..span
+                }));
+            }
+        }
+    }
+
+    /// Decides whether the call's span is exported, and where it belongs.
+    fn place(&mut self, begun: &Begun) -> Place {
+        let id = begun.id;
+        self.unwind(id.process, id.goroutine, id.depth);
+        if begun.context.is_some_and(|context| context.sampled) {
+            self.native(&begun.operation.service, begun.start);
+        }
+        let kept = self.kept(begun);
+        let around = self.around(id);
+        let (own_trace, span_id) = identity::of(&self.seed, id);
+        let (trace_id, parent) = match begun.context {
+            Some(native) => {
+                let below_same =
+                    |place: &Place, context| place.trace_id == native.trace_id && context == Some(native);
+                let parent = around.filter(|(place, context)| below_same(place, *context));
+                let parent = parent.map_or(native.span_id, |(place, _)| place.span_id);
+                (native.trace_id, Some(parent))
+            }
+            None => match around.map(|(place, _)| place).or_else(|| self.client_of(begun)) {
+                Some(place) => (place.trace_id, Some(place.span_id)),
+                None => (own_trace, None),
+            },
+        };
+        Place {
+            trace_id,
+            span_id,
+            parent,
+            kept,
+        }
+    }
+
+    /// Why the call is not exported, if it is not.
+    fn kept(&self, begun: &Begun) -> Option<Fate> {
+        let operation = &begun.operation;
+        let mode = self
+            .config
+            .modes
+            .get(&*operation.service)
+            .copied()
+            .unwrap_or_default();
+        match mode {
+            Mode::Off => return Some(Fate::Off),
+            Mode::Always => return None,
+            Mode::Auto => {}
+        }
+        if begun.context.is_some_and(|context| !context.sampled) {
+            return Some(Fate::Unsampled);
+        }
+        let traces = self
+            .native
+            .get(&operation.service)
+            .is_some_and(|last| begun.start.since(last) < NATIVE_SILENCE);
+        (operation.native.is_some() && traces).then_some(Fate::Native)
+    }
+
+    /// The innermost exported call that is in flight on the same goroutine.
+    fn around(&self, id: CallId) -> Option<(Place, Option<SpanContext>)> {
+        let stack = self.stacks.get(&(id.process, id.goroutine))?;
+        stack
+            .iter()
+            .rev()
+            .filter_map(|outer| self.open.get(outer))
+            .find(|open| open.place.kept.is_none())
+            .map(|open| (open.place, open.begun.context))
+    }
+
+    /// The one client call that this server's call can serve: same procedure, nothing that contradicts, in flight.
+    fn client_of(&mut self, begun: &Begun) -> Option<Place> {
+        let operation = &begun.operation;
+        let rpc = operation
+            .rpc
+            .as_ref()
+            .filter(|_| operation.kind == SpanKind::Server)?;
+        let mut found = None;
+        for id in self.clients.get(rpc).into_iter().flatten() {
+            let Some(open) = self.open.get(id).filter(|open| !open.served) else {
+                continue;
+            };
+            let before = open.begun.id.start <= begun.id.start && open.begun.id.process != begun.id.process;
+            if before && agree(&open.begun.captures, &begun.captures) {
+                if found.is_some() {
+                    self.metrics.count(Fate::Ambiguous);
+                    return None;
+                }
+                found = Some(*id);
+            }
+        }
+        let open = self.open.get_mut(&found?)?;
+        open.served = true;
+        open.place.kept.is_none().then_some(open.place)
+    }
+
+    /// Gives up the calls of a goroutine that lie as deep as `depth` or deeper: they cannot be in flight any more.
+    fn unwind(&mut self, process: ProcessId, goroutine: u64, depth: u64) {
+        while let Some(&last) = self
+            .stacks
+            .get(&(process, goroutine))
+            .and_then(|stack| stack.last())
+        {
+            if last.depth < depth {
+                return;
+            }
+            self.forget(last);
+            self.metrics.count(Fate::Unwound);
+        }
+    }
+
+    /// Removes a call from everything that knows it.
+    fn forget(&mut self, id: CallId) -> Option<Open> {
+        let open = self.open.remove(&id)?;
+        remove(&mut self.stacks, &(id.process, id.goroutine), id);
+        if let (SpanKind::Client, Some(rpc)) = (open.begun.operation.kind, &open.begun.operation.rpc) {
+            remove(&mut self.clients, rpc, id);
+        }
+        Some(open)
+    }
+
+    fn bound(&mut self) {
+        while self.open.len() > self.config.max_open {
+            let Some(id) = self.oldest.pop_front() else { return };
+            if self.forget(id).is_some() {
+                self.metrics.count(Fate::Evicted);
+            }
+        }
+        // Those that ended are dropped here in passing, so that the order stays as short as what is open.
+        if self.oldest.len() > 2 * self.config.max_open.max(64) {
+            let open = &self.open;
+            self.oldest.retain(|id| open.contains_key(id));
+        }
+    }
+
+    /// The span of a call that ended, or that was cut off.
+    fn close(&mut self, begun: Begun, place: Place, ended: Option<Ended>) -> Option<Span> {
+        self.metrics.count(place.kept.unwrap_or(Fate::Exported));
+        if place.kept.is_some() {
+            return None;
+        }
+        let operation = begun.operation;
+        let (end, error, returned) = match ended {
+            Some(ended) => (ended.end, ended.failed.then(Box::default), ended.captures),
+            None => (
+                begun.start,
+                Some("interrupted: the process ended".into()),
+                Captures::new(),
+            ),
+        };
+        let mut attributes = operation.attributes.clone();
+        attributes.extend(begun.captures);
+        attributes.extend(returned);
+        Some(Span {
+            service: Arc::clone(&operation.service),
+            trace_id: place.trace_id,
+            span_id: place.span_id,
+            parent: place.parent,
+            name: Arc::clone(&operation.span),
+            kind: operation.kind,
+            start: begun.start,
+            end: end.max(begun.start),
+            error,
+            attributes,
+        })
+    }
+}
+
+/// Do a client and a server speak of the same thing: some key in common, and none with two values?
+fn agree(client: &Captures, server: &Captures) -> bool {
+    let mut common = false;
+    for (key, value) in client {
+        if let Some((_, other)) = server.iter().find(|(known, _)| known == key) {
+            if other != value {
+                return false;
+            }
+            common = true;
+        }
+    }
+    common || (client.is_empty() && server.is_empty())
+}
+
+fn remove<K: std::hash::Hash + Eq>(lists: &mut HashMap<K, Vec<CallId>>, key: &K, id: CallId) {
+    if let Some(list) = lists.get_mut(key) {
+        list.retain(|known| *known != id);
+        if list.is_empty() {
+            lists.remove(key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

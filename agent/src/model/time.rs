@@ -1,0 +1,45 @@
+//! Nanoseconds of a named clock, so that no signature says `u64` and means a time.
+
+use std::{fmt, marker::PhantomData, time::Duration};
+
+/// The kernel's clock since boot, suspend included (`CLOCK_BOOTTIME`): what eBPF programs read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Boot;
+
+/// Unix time (`CLOCK_REALTIME`): what leaves the agent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Wall;
+
+/// An instant of one clock, in nanoseconds since that clock's zero.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Nanos<Clock> {
+    count: u64,
+    clock: PhantomData<Clock>,
+}
+
+impl<Clock> Nanos<Clock> {
+    #[must_use]
+    pub const fn new(count: u64) -> Self {
+        Self {
+            count,
+            clock: PhantomData,
+        }
+    }
+
+    #[must_use]
+    pub const fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// From `earlier` to this, or zero if this is the earlier one.
+    #[must_use]
+    pub const fn since(&self, earlier: &Self) -> Duration {
+        Duration::from_nanos(self.count.saturating_sub(earlier.count))
+    }
+}
+
+impl<Clock> fmt::Debug for Nanos<Clock> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}ns", self.count)
+    }
+}
