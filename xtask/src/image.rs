@@ -27,7 +27,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let archive = build(&args.tag)?;
-    for file in [binary()?, archive] {
+    for file in [static_binary()?, archive] {
         let bytes = fs::metadata(&file)
             .with_context(|| format!("read {}", file.display()))?
             .len();
@@ -41,15 +41,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Builds the image and returns its OCI archive. Cargo decides whether the binary is fresh.
+/// Builds the image and returns its OCI archive.
 pub(crate) fn build(tag: &str) -> anyhow::Result<PathBuf> {
-    setup::ensure(&[Need::Programs, Need::StaticBinary, Need::Image])?;
-    compile()?;
+    setup::ensure(&[Need::Image])?;
+    let binary = static_binary()?;
     let home = target()?.join("image");
     let context = home.join("context");
     fs::create_dir_all(&context).with_context(|| format!("create {}", context.display()))?;
     for (from, to) in [
-        (binary()?.as_path(), "innerspan"),
+        (binary.as_path(), "innerspan"),
         (Path::new(setup::AUTHORITIES), "ca-certificates.crt"),
     ] {
         fs::copy(from, context.join(to)).with_context(|| format!("copy {}", from.display()))?;
@@ -61,9 +61,7 @@ pub(crate) fn build(tag: &str) -> anyhow::Result<PathBuf> {
     buildah.args(["--timestamp", &time]);
     buildah.args(["--build-arg", concat!("VERSION=", env!("CARGO_PKG_VERSION"))]);
     buildah.args(["--build-arg", &format!("REVISION={revision}")]);
-    buildah
-        .arg("--file")
-        .arg(place::root().join("deploy/Containerfile"));
+    buildah.arg("--file").arg(recipe());
     step::succeed(buildah.arg(&context))?;
     let archive = home.join("innerspan.tar");
     // buildah adds to an archive that is there, and refuses one that has this tag already.
@@ -81,7 +79,9 @@ pub(crate) fn build(tag: &str) -> anyhow::Result<PathBuf> {
     Ok(archive)
 }
 
-fn compile() -> anyhow::Result<()> {
+/// Builds the agent as the image has it, and returns the program. Cargo decides whether it is fresh.
+pub(crate) fn static_binary() -> anyhow::Result<PathBuf> {
+    setup::ensure(&[Need::Programs, Need::StaticBinary])?;
     let target = setup::musl_target();
     let mut cargo = Command::new(env!("CARGO"));
     cargo.current_dir(place::root());
@@ -96,11 +96,27 @@ fn compile() -> anyhow::Result<()> {
     ]);
     // C dependencies are compiled against musl's headers, too.
     cargo.env(format!("CC_{}", target.replace('-', "_")), "musl-gcc");
-    step::succeed(&mut cargo)
+    step::succeed(&mut cargo)?;
+    Ok(self::target()?.join(target).join("release/innerspan"))
 }
 
-fn binary() -> anyhow::Result<PathBuf> {
-    Ok(target()?.join(setup::musl_target()).join("release/innerspan"))
+/// What the image sets in the environment of the agent.
+pub(crate) fn environment() -> anyhow::Result<Vec<(String, String)>> {
+    let recipe = recipe();
+    let text = fs::read_to_string(&recipe).with_context(|| format!("read {}", recipe.display()))?;
+    text.lines()
+        .filter_map(|line| line.strip_prefix("ENV "))
+        .map(|setting| {
+            let setting = setting
+                .split_once('=')
+                .map(|(name, value)| (name.to_owned(), value.to_owned()));
+            setting.with_context(|| format!("{}: an ENV is one NAME=VALUE", recipe.display()))
+        })
+        .collect()
+}
+
+fn recipe() -> PathBuf {
+    place::root().join("deploy/Containerfile")
 }
 
 /// Cargo's target directory: this program lies in a profile's directory of it.

@@ -6,7 +6,7 @@
 //! own, no log but warnings.
 
 use std::{
-    env, fs,
+    fs,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::Command,
@@ -15,12 +15,7 @@ use std::{
 use anyhow::Context as _;
 
 use super::process::Process;
-use crate::{
-    lab::components::Components,
-    place,
-    setup::{self, Need},
-    step,
-};
+use crate::{image, lab::components::Components, place, step};
 
 /// The release of Rotel whose wheel runs without a Python of its own.
 const ROTEL: &str = "0.0.1a15";
@@ -47,7 +42,8 @@ enum Form {
 
 /// Every forwarder that can be had here; a peer that cannot is left out with the reason.
 pub(super) fn all(only_ours: bool) -> anyhow::Result<Vec<Forwarder>> {
-    let program = innerspan()?;
+    // As users run it: the program of the image, and below its environment.
+    let program = image::static_binary()?;
     let innerspan = |name, gzip| Forwarder {
         name,
         gzip,
@@ -105,8 +101,7 @@ impl Forwarder {
             Form::Innerspan => {
                 fs::write(&config, self.innerspan_config(listen, sink)?)?;
                 command.arg("run").arg("--config").arg(&config);
-                // As deploy/Containerfile has it.
-                command.env("MIMALLOC_PURGE_DELAY", "0");
+                command.envs(image::environment()?);
             }
             Form::Collector { batch } => {
                 fs::write(&config, self.collector_config(listen, sink, batch))?;
@@ -168,13 +163,6 @@ service:
 /// An address on which nobody listens at the moment.
 fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
-}
-
-/// Built as it is released; it lies beside this program, which is a release build too.
-fn innerspan() -> anyhow::Result<PathBuf> {
-    setup::ensure(&[Need::Programs])?;
-    step::succeed(Command::new("cargo").args(["build", "--release", "--package", "innerspan"]))?;
-    Ok(env::current_exe()?.with_file_name("innerspan"))
 }
 
 /// The lab's collector: the one that stands for the user's own.
