@@ -6,6 +6,7 @@
 //! A missing ability turns its probe off and never the agent: [`Probe::load`] cannot fail. It needs
 //! the capabilities BPF and PERFMON and nothing else, neither tracefs nor the kernel's BTF.
 
+pub mod go;
 mod kernel;
 mod load;
 mod metrics;

@@ -1,0 +1,3 @@
+//! Go functions in the components' executables: which, where, and what a call of one says.
+
+pub mod binary;
