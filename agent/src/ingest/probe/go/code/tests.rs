@@ -1,0 +1,254 @@
+//! Tables over functions that the Go compiler made, and properties over any code.
+
+use proptest::{prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
+
+use super::{
+    super::binary::Arch, Callees, Entry, EntryKind, Function, Points, Refused, Register, Return, ReturnKind,
+    Source, Want, oracle,
+};
+
+mod program;
+mod sample;
+
+use self::{program::Program, sample::Sample};
+
+const AX: Register = Register(0);
+const CX: Register = Register(1);
+const BX: Register = Register(3);
+
+#[test]
+fn client_stub_that_fails_or_not_returns_at_one_branch() {
+    let stub = Sample::new(include_str!(
+        "../../../../../../tests/data/go/code/cri_client_run_pod_sandbox.txt"
+    ));
+    let branch = Return {
+        offset: 0x16a,
+        frame: 0x88,
+        kind: ReturnKind::Early,
+        results: vec![Source::Register(AX), Source::Stack(0x70)],
+    };
+    check(
+        &stub,
+        &[],
+        &[Want::Value(BX), Want::Pointer(AX)],
+        checked(0xf),
+        &[branch],
+    );
+}
+
+#[test]
+fn result_that_no_place_holds_on_both_ways_is_read_where_it_returns() {
+    let stub = Sample::new(include_str!(
+        "../../../../../../tests/data/go/code/kv_client_txn.txt"
+    ));
+    let results = || vec![Source::Register(AX)];
+    let early = Return {
+        offset: 0xc8,
+        frame: 0x70,
+        kind: ReturnKind::Early,
+        results: vec![Source::Register(AX)],
+    };
+    check(&stub, &[], &[Want::Value(BX)], checked(0xa), &[early]);
+    let both = [ret(0xd7, results()), ret(0xe6, results())];
+    check(&stub, &[], &[Want::Value(AX)], checked(0xa), &both);
+}
+
+#[test]
+fn call_that_may_be_left_out_carries_the_point() {
+    const FILL: &str = "go.etcd.io/etcd/server/v3/etcdserver/api/v3rpc.(*header).fill";
+    let handler = Sample::new(include_str!(
+        "../../../../../../tests/data/go/code/kv_server_txn.txt"
+    ));
+    let error = || vec![Source::Register(BX)];
+    let rets = [180, 214, 228, 242, 256].map(|offset| ret(offset, error()));
+    check(&handler, &[], &[Want::Value(BX)], checked(0xa), &rets);
+    let mut points = rets;
+    points[1] = Return {
+        offset: 195,
+        frame: 0x30,
+        kind: ReturnKind::Early,
+        results: vec![Source::Zero],
+    };
+    check(&handler, &[FILL], &[Want::Value(BX)], checked(0xa), &points);
+}
+
+#[test]
+fn nop_between_epilogue_and_ret_carries_the_point() {
+    let handler = Sample::new(include_str!(
+        "../../../../../../tests/data/go/code/kv_server_range.txt"
+    ));
+    let error = || vec![Source::Register(BX)];
+    let nop = Return {
+        offset: 319,
+        frame: 0,
+        kind: ReturnKind::Early,
+        results: error(),
+    };
+    check(
+        &handler,
+        &[],
+        &[Want::Value(BX)],
+        checked(0xa),
+        &[ret(285, error()), nop, ret(334, error())],
+    );
+}
+
+#[test]
+fn function_that_ends_in_an_indirect_call_returns_at_its_ret() {
+    let handler = Sample::new(include_str!(
+        "../../../../../../tests/data/go/code/kv_txn_handler_func1.txt"
+    ));
+    let error = vec![Source::Register(CX)];
+    check(
+        &handler,
+        &[],
+        &[Want::Value(CX)],
+        checked(0xa),
+        &[ret(224, error)],
+    );
+}
+
+#[test]
+fn function_with_defers_returns_behind_them() {
+    let setter = Sample::new(include_str!(
+        "../../../../../../tests/data/go/code/set_prev_rev.txt"
+    ));
+    check(
+        &setter,
+        &[],
+        &[],
+        checked(0xa),
+        &[ret(135, vec![]), ret(146, vec![])],
+    );
+}
+
+#[test]
+fn jump_through_a_table_leaves_the_rets() {
+    let name = Sample::new(include_str!(
+        "../../../../../../tests/data/go/code/socks_reply_string.txt"
+    ));
+    let rets = [55, 73, 91, 109, 128, 146, 164, 182, 200, 242].map(|offset| ret(offset, vec![]));
+    check(&name, &[], &[], checked(0xa), &rets);
+}
+
+#[test]
+fn leaf_without_a_frame_begins_at_its_start() {
+    // lea rax, [rax + rbx]; ret
+    let leaf = Sample::of(&[0x48, 0x8d, 0x04, 0x18, 0xc3]);
+    let start = Entry {
+        offset: 0,
+        kind: EntryKind::Start,
+    };
+    check(
+        &leaf,
+        &[],
+        &[Want::Value(AX)],
+        start,
+        &[ret(4, vec![Source::Register(AX)])],
+    );
+}
+
+#[test]
+fn doubt_is_refused() {
+    let refused = |code: &[u8], why: Refused| {
+        assert_eq!(
+            Sample::of(code).function().points(&Callees::default(), &[]),
+            Err(why),
+            "{code:02x?}"
+        );
+    };
+    refused(&[], Refused::Endless);
+    refused(&[0xeb, 0xfe], Refused::Loop(0));
+    // mov eax, ebx; jmp -1
+    refused(&[0x89, 0xd8, 0xeb, 0xfd, 0xc3], Refused::Misaligned(2));
+    // jmp far away
+    refused(&[0xe9, 0x00, 0x01, 0x00, 0x00, 0xc3], Refused::Leaves(0));
+    // nop, and what comes after is another function's
+    refused(&[0x90], Refused::Leaves(0));
+    // ret 8
+    refused(&[0xc2, 0x08, 0x00], Refused::Return(0));
+    // push es, which 64-bit code does not have
+    refused(&[0x06, 0xc3], Refused::Undecodable(0));
+    // mov r14, fs:[-8]; ret
+    refused(
+        &[0x64, 0x4c, 0x8b, 0x34, 0x25, 0xf8, 0xff, 0xff, 0xff, 0xc3],
+        Refused::Goroutine(0),
+    );
+    refused(&[0xc3; 65], Refused::Returns(65));
+    refused(&vec![0x90; (256 << 10) + 1], Refused::Long((256 << 10) + 1));
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_answered(code in proptest::collection::vec(any::<u8>(), 0..300), seed: u64) {
+        let sample = Sample::of(&code);
+        let checked = oracle::check(&sample.function(), &Callees::default(), &[Want::Value(AX)], 4, seed);
+        if let Ok((points, _)) = checked {
+            prop_assert!(!points.returns.is_empty());
+        }
+        let arm = Function { arch: Arch::Arm64, ..sample.function() };
+        if let Ok(points) = arm.points(&Callees::default(), &[Want::Value(AX)]) {
+            prop_assert!(!points.returns.is_empty());
+        }
+    }
+
+    #[test]
+    fn every_run_passes_the_entry_and_one_return(program in Program::any(), seed: u64) {
+        let wants = [Want::Value(AX), Want::Pointer(BX)];
+        let sample = Sample::of(&program.code);
+        // Without a way to its RET a program is refused, and there is nothing to run.
+        if let Ok((points, _)) = oracle::check(&sample.function(), &program.callees, &wants, 32, seed) {
+            prop_assert_eq!(points.entry, checked(0));
+        }
+    }
+}
+
+/// The generator would prove nothing if its programs were refused, never returned or had no early point.
+#[test]
+fn generated_programs_are_worth_running() {
+    let mut runner = TestRunner::deterministic();
+    let (mut accepted, mut returned, mut early) = (0, 0, 0);
+    for seed in 0..256 {
+        let program = Program::any().new_tree(&mut runner).unwrap().current();
+        let sample = Sample::of(&program.code);
+        let wants = [Want::Value(AX)];
+        if let Ok((points, runs)) = oracle::check(&sample.function(), &program.callees, &wants, 8, seed) {
+            accepted += 1;
+            returned += runs;
+            early += usize::from(points.returns.iter().any(|point| point.kind == ReturnKind::Early));
+        }
+    }
+    assert!(
+        accepted > 128 && returned > 512 && early > 32,
+        "{accepted} accepted, {returned} returned, {early} early"
+    );
+}
+
+fn check(sample: &Sample, idle: &[&str], wants: &[Want], entry: Entry, returns: &[Return]) {
+    let callees = sample.callees(idle);
+    let (points, returned) = oracle::check(&sample.function(), &callees, wants, 200, 1).unwrap();
+    assert_eq!(
+        points,
+        Points {
+            entry,
+            returns: returns.to_vec()
+        }
+    );
+    assert!(returned > 0, "no run returned");
+}
+
+fn checked(offset: u32) -> Entry {
+    Entry {
+        offset,
+        kind: EntryKind::Checked,
+    }
+}
+
+fn ret(offset: u32, results: Vec<Source>) -> Return {
+    Return {
+        offset,
+        frame: 0,
+        kind: ReturnKind::Ret,
+        results,
+    }
+}
