@@ -4,8 +4,13 @@
 //! joins nothing: it ends in a counter or a record.
 #![no_std]
 #![no_main]
+// For the one instruction that adds atomically.
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
+mod emit;
+mod go_call;
 mod process_exec;
+mod read;
 
 /// The linker drops it from a sound program; the verifier refuses this loop in any other.
 #[panic_handler]
