@@ -125,7 +125,11 @@ const MEMBERS: &[Room] = &[
     },
     Room {
         path: "innerspan",
-        may: &["abi"],
+        may: &["abi", "link"],
+    },
+    Room {
+        path: "link",
+        may: &[],
     },
     Room {
         path: "tests",
@@ -146,7 +150,7 @@ struct Fence {
 
 const FENCES: &[Fence] = &[
     Fence {
-        paths: &["aya"],
+        paths: &["aya", "link"],
         within: &["ingest/probe"],
     },
     Fence {
