@@ -313,6 +313,14 @@ fn faults(tree: &Tree) -> anyhow::Result<Vec<Fault>> {
     Ok(faults)
 }
 
+/// Holds what a rule says of one file against what it should say.
+#[cfg(test)]
+fn check(rule: fn(&tree::Source) -> Vec<Fault>, path: &str, text: &str, expected: &[&str]) {
+    let source = tree::Source::parse(path.into(), text.to_owned()).unwrap();
+    let says: Vec<String> = rule(&source).iter().map(ToString::to_string).collect();
+    assert_eq!(says, expected);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -18,14 +18,14 @@ use tokio::{
 use super::batch::{Batch, Part};
 use crate::model::{ByteSize, Ledger, Payload, Signal};
 
-/// The queue of one endpoint, with one lane per signal, as a request carries one signal only.
+/// The queue of one endpoint, with one line per signal, as a request carries one signal only.
 #[derive(Debug)]
 pub(super) struct Queue {
     capacity: u32,
     free: Arc<Semaphore>,
     ledger: Arc<Ledger>,
     batch: super::Batch,
-    lanes: [Lane; Signal::ALL.len()],
+    lines: [Line; Signal::ALL.len()],
 }
 
 /// Room for one payload, given back when it goes out of scope.
@@ -39,7 +39,7 @@ impl Room {
 }
 
 #[derive(Debug, Default)]
-struct Lane {
+struct Line {
     waiting: Mutex<Waiting>,
     changed: Notify,
 }
@@ -63,7 +63,7 @@ impl Queue {
             )),
             ledger,
             batch,
-            lanes: Default::default(),
+            lines: Default::default(),
         }
     }
 
@@ -103,9 +103,9 @@ impl Queue {
 
     /// Takes the payload over: from here on it is received, and held until it is settled.
     pub(super) fn push(&self, payload: Payload, room: Room) {
-        let lane = &self.lanes[payload.signal.index()];
+        let line = &self.lines[payload.signal.index()];
         let held = self.ledger.receive(payload.signal, payload.tally);
-        let mut waiting = lane.lock();
+        let mut waiting = line.lock();
         let before = waiting.size;
         waiting.size += payload.body.len();
         waiting.since.get_or_insert_with(Instant::now);
@@ -116,21 +116,21 @@ impl Queue {
             },
             room,
         ));
-        // The lane's worker cares for two moments only: something came, and a batch is full.
+        // Who takes batches out cares for two moments only: something came, and a batch is full.
         let full = self.batch.max_size.0;
         let wake = before == 0 || (before < full && waiting.size >= full);
         drop(waiting);
         if wake {
-            lane.changed.notify_one();
+            line.changed.notify_one();
         }
     }
 
     /// The next batch of a signal, when it is full or old enough; none once closed and empty.
     pub(super) async fn next_batch(&self, signal: Signal) -> Option<Batch> {
-        let lane = &self.lanes[signal.index()];
+        let line = &self.lines[signal.index()];
         loop {
             let ripe_at = {
-                let mut waiting = lane.lock();
+                let mut waiting = line.lock();
                 match waiting.since.map(|since| since + self.batch.max_age) {
                     Some(ripe_at)
                         if waiting.closed
@@ -143,7 +143,7 @@ impl Queue {
                     ripe_at => ripe_at,
                 }
             };
-            let changed = lane.changed.notified();
+            let changed = line.changed.notified();
             match ripe_at {
                 // Either end of the wait leads to the same question again.
                 Some(at) => drop(time::timeout_at(at, changed).await),
@@ -152,11 +152,11 @@ impl Queue {
         }
     }
 
-    /// What waits leaves at once, however small; workers end when their lane is empty.
+    /// What waits leaves at once, however small; `next_batch` ends when its line is empty.
     pub(super) fn close(&self) {
-        for lane in &self.lanes {
-            lane.lock().closed = true;
-            lane.changed.notify_one();
+        for line in &self.lines {
+            line.lock().closed = true;
+            line.changed.notify_one();
         }
     }
 
@@ -166,7 +166,7 @@ impl Queue {
     }
 }
 
-impl Lane {
+impl Line {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }

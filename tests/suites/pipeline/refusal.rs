@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use innerspan::model::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 use tests::{
+    agent::Agent,
     client::Grpc,
     collector::{Answer, Collector},
     metrics::Account,
@@ -14,6 +15,15 @@ use tests::{
 use crate::{agent, endpoint};
 
 const PROTOCOLS: [&str; 2] = ["grpc", "http"];
+
+fn agent_of(collector: &Collector, more: Value) -> Agent {
+    agent(&[endpoint(collector, more)], json!({}))
+}
+
+fn send(agent: &Agent, signal: Signal, items: u64) {
+    let client = Grpc::connect(&agent.grpc());
+    client.send(&Request::new(signal, 0..items)).unwrap();
+}
 
 #[test]
 fn a_batch_that_is_too_large_is_cut_down_to_the_one_item_that_never_fits() {
@@ -27,10 +37,9 @@ fn a_batch_that_is_too_large_is_cut_down_to_the_one_item_that_never_fits() {
                 Answer::Accept
             }
         });
-        let agent = agent(&[endpoint(&collector, json!({"protocol": protocol}))], json!({}));
-        let client = Grpc::connect(&agent.grpc());
+        let agent = agent_of(&collector, json!({"protocol": protocol}));
         for signal in Signal::ALL {
-            client.send(&Request::new(signal, 0..100)).unwrap();
+            send(&agent, signal, 100);
             agent.until_account(
                 "default",
                 signal,
@@ -52,10 +61,8 @@ fn a_collector_that_is_exhausted_and_does_not_say_of_what_gets_smaller_batches()
             Answer::Accept
         }
     });
-    let agent = agent(&[endpoint(&collector, json!({}))], json!({}));
-    Grpc::connect(&agent.grpc())
-        .send(&Request::new(Signal::Traces, 0..100))
-        .unwrap();
+    let agent = agent_of(&collector, json!({}));
+    send(&agent, Signal::Traces, 100);
     agent.until_account("default", Signal::Traces, &Account::exported(100));
     assert_eq!(collector.accepted(Signal::Traces), (0..100).collect::<Vec<_>>());
 }
@@ -65,10 +72,9 @@ fn what_the_collector_rejects_of_a_request_is_lost_and_counted() {
     for protocol in PROTOCOLS {
         let collector = Collector::start();
         collector.answer(|_| Answer::Partial(3));
-        let agent = agent(&[endpoint(&collector, json!({"protocol": protocol}))], json!({}));
-        let client = Grpc::connect(&agent.grpc());
+        let agent = agent_of(&collector, json!({"protocol": protocol}));
         for signal in Signal::ALL {
-            client.send(&Request::new(signal, 0..10)).unwrap();
+            send(&agent, signal, 10);
             agent.until_account(
                 "default",
                 signal,
@@ -84,10 +90,8 @@ fn what_the_collector_cannot_read_is_not_sent_again() {
     for protocol in PROTOCOLS {
         let collector = Collector::start();
         collector.answer(|_| Answer::Malformed);
-        let agent = agent(&[endpoint(&collector, json!({"protocol": protocol}))], json!({}));
-        Grpc::connect(&agent.grpc())
-            .send(&Request::new(Signal::Traces, 0..10))
-            .unwrap();
+        let agent = agent_of(&collector, json!({"protocol": protocol}));
+        send(&agent, Signal::Traces, 10);
         agent.until_account(
             "default",
             Signal::Traces,
@@ -110,10 +114,8 @@ fn the_time_to_come_again_is_the_collectors() {
                 Answer::Accept
             }
         });
-        let agent = agent(&[endpoint(&collector, json!({"protocol": protocol}))], json!({}));
-        Grpc::connect(&agent.grpc())
-            .send(&Request::new(Signal::Traces, 0..10))
-            .unwrap();
+        let agent = agent_of(&collector, json!({"protocol": protocol}));
+        send(&agent, Signal::Traces, 10);
         agent.until_account("default", Signal::Traces, &Account::exported(10));
         let arrivals = collector.arrivals();
         assert_eq!(arrivals.len(), 2, "{protocol}");
@@ -126,11 +128,8 @@ fn the_time_to_come_again_is_the_collectors() {
 fn a_batch_is_given_up_when_the_configuration_says_so() {
     let collector = Collector::start();
     collector.answer(|_| Answer::Unavailable(None));
-    let more = json!({"retry": {"give_up_after": "200ms"}});
-    let agent = agent(&[endpoint(&collector, more)], json!({}));
-    Grpc::connect(&agent.grpc())
-        .send(&Request::new(Signal::Traces, 0..10))
-        .unwrap();
+    let agent = agent_of(&collector, json!({"retry": {"give_up_after": "200ms"}}));
+    send(&agent, Signal::Traces, 10);
     agent.until_account(
         "default",
         Signal::Traces,

@@ -4,20 +4,26 @@ use std::time::{Duration, Instant};
 
 use innerspan::model::Signal;
 use nix::sys::signal::Signal as Kill;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
-use tests::{client::Grpc, collector::Collector, metrics::Account, request::Request};
+use tests::{agent::Agent, client::Grpc, collector::Collector, metrics::Account, request::Request};
 
 use crate::{agent, endpoint};
 
-#[test]
-fn what_was_acknowledged_is_delivered_before_the_end() {
+/// An agent that holds a hundred items, because its collector is away.
+fn holding(more: Value) -> (Agent, Collector) {
     let mut collector = Collector::start();
-    let mut agent = agent(&[endpoint(&collector, json!({}))], json!({}));
+    let agent = agent(&[endpoint(&collector, json!({}))], more);
     collector.stop();
     Grpc::connect(&agent.grpc())
         .send(&Request::new(Signal::Traces, 0..100))
         .unwrap();
+    (agent, collector)
+}
+
+#[test]
+fn what_was_acknowledged_is_delivered_before_the_end() {
+    let (mut agent, mut collector) = holding(json!({}));
     agent.signal(Kill::SIGTERM);
     agent.until_draining();
     collector.resume();
@@ -27,15 +33,7 @@ fn what_was_acknowledged_is_delivered_before_the_end() {
 
 #[test]
 fn the_drain_ends_with_its_grace() {
-    let mut collector = Collector::start();
-    let mut agent = agent(
-        &[endpoint(&collector, json!({}))],
-        json!({"pipeline": {"shutdown_grace": "1s"}}),
-    );
-    collector.stop();
-    Grpc::connect(&agent.grpc())
-        .send(&Request::new(Signal::Traces, 0..100))
-        .unwrap();
+    let (mut agent, _collector) = holding(json!({"pipeline": {"shutdown_grace": "1s"}}));
     let asked = Instant::now();
     agent.signal(Kill::SIGTERM);
     agent.until_ended();
@@ -48,15 +46,7 @@ fn the_drain_ends_with_its_grace() {
 
 #[test]
 fn a_second_signal_ends_the_drain_at_once() {
-    let mut collector = Collector::start();
-    let mut agent = agent(
-        &[endpoint(&collector, json!({}))],
-        json!({"pipeline": {"shutdown_grace": "1h"}}),
-    );
-    collector.stop();
-    Grpc::connect(&agent.grpc())
-        .send(&Request::new(Signal::Traces, 0..100))
-        .unwrap();
+    let (mut agent, _collector) = holding(json!({"pipeline": {"shutdown_grace": "1h"}}));
     agent.signal(Kill::SIGTERM);
     agent.until_draining();
     agent.signal(Kill::SIGTERM);

@@ -153,9 +153,7 @@ mod tests {
     use super::*;
 
     fn check(path: &str, text: &str, expected: &[&str]) {
-        let source = Source::parse(path.into(), text.to_owned()).unwrap();
-        let says: Vec<String> = faults(&source).iter().map(ToString::to_string).collect();
-        assert_eq!(says, expected);
+        crate::tidy::check(faults, path, text, expected);
     }
 
     #[test]

@@ -58,9 +58,7 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: &[&str]) {
-        let source = Source::parse("a.rs".into(), text.to_owned()).unwrap();
-        let says: Vec<String> = faults(&source).iter().map(ToString::to_string).collect();
-        assert_eq!(says, expected);
+        crate::tidy::check(faults, "a.rs", text, expected);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{HeaderMap, HeaderValue, StatusCode, header::CONTENT_TYPE};
 use tonic::Code;
 
 use super::wire::Malformed;
@@ -58,6 +58,11 @@ pub(super) enum Framing {
 const BUSY_RETRY: Duration = Duration::from_secs(1);
 
 impl Fault {
+    pub(super) fn content_type(headers: &HeaderMap, accepted: &'static str) -> Self {
+        let found = headers.get(CONTENT_TYPE).map_or(&[][..], HeaderValue::as_bytes);
+        Self::ContentType(String::from_utf8_lossy(found).into_owned(), accepted)
+    }
+
     /// The `outcome` label of the requests counter.
     #[must_use]
     pub(super) fn outcome(&self) -> Outcome {

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http_body::Body;
+use hyper::body::Incoming;
 use tokio::sync::watch;
 
 use super::{
@@ -44,18 +44,16 @@ impl<I: Intake> Gate<I> {
             budget: Budget::new(config.max_in_flight),
         }
     }
+
     /// Accepts one request; `open` turns the bytes of its body, which may have `overhead` more than the
     /// largest message, into the message.
-    pub(super) async fn accept<B>(
+    pub(super) async fn accept(
         &self,
         signal: Signal,
-        body: B,
+        body: Incoming,
         overhead: usize,
         open: impl FnOnce(Bytes, &mut Reservation) -> Result<Bytes, Fault>,
-    ) -> Result<(), Fault>
-    where
-        B: Body<Data = Bytes> + Unpin,
-    {
+    ) -> Result<(), Fault> {
         let mut reservation = self.budget.reserve();
         let limit = ByteSize(self.max_message_size.0.saturating_add(overhead));
         let body = request::read(body, limit, self.read_timeout, &mut reservation).await?;

@@ -5,7 +5,7 @@
 
 use bytes::{Buf as _, Bytes};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, header::CONTENT_TYPE};
-use http_body::Body;
+use hyper::body::Incoming;
 use tonic::Status;
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -15,7 +15,7 @@ use super::{
     gate::Gate,
     metrics::Protocol,
     reply::Reply,
-    request::{Encoding, decompress},
+    request::{Encoding, decompress, media_type},
 };
 use crate::model::Signal;
 
@@ -28,11 +28,7 @@ const ALL_ACCEPTED: Bytes = Bytes::from_static(&[0; PREFIX]);
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 
 /// Serves one request.
-pub(super) async fn serve<I, B>(gate: &Gate<I>, request: Request<B>) -> Response<Reply>
-where
-    I: Intake,
-    B: Body<Data = Bytes> + Unpin,
-{
+pub(super) async fn serve<I: Intake>(gate: &Gate<I>, request: Request<Incoming>) -> Response<Reply> {
     let signal = signal_of(request.uri().path());
     let under_way = gate.metrics.begin(Protocol::Grpc, signal);
     match export(gate, signal, request).await {
@@ -56,11 +52,11 @@ fn signal_of(path: &str) -> Option<Signal> {
     }
 }
 
-async fn export<I, B>(gate: &Gate<I>, signal: Option<Signal>, request: Request<B>) -> Result<(), Fault>
-where
-    I: Intake,
-    B: Body<Data = Bytes> + Unpin,
-{
+async fn export<I: Intake>(
+    gate: &Gate<I>,
+    signal: Option<Signal>,
+    request: Request<Incoming>,
+) -> Result<(), Fault> {
     let (head, body) = request.into_parts();
     if head.method != Method::POST {
         return Err(Fault::Method(head.method));
@@ -77,18 +73,9 @@ where
 }
 
 fn check_content_type(headers: &HeaderMap) -> Result<(), Fault> {
-    let value = headers.get(CONTENT_TYPE).map_or(&[][..], HeaderValue::as_bytes);
-    let media_type = value
-        .split(|byte| *byte == b';')
-        .next()
-        .unwrap_or_default()
-        .trim_ascii();
-    match media_type {
+    match media_type(headers) {
         b"application/grpc" | b"application/grpc+proto" => Ok(()),
-        _ => Err(Fault::ContentType(
-            String::from_utf8_lossy(value).into_owned(),
-            "application/grpc",
-        )),
+        _ => Err(Fault::content_type(headers, "application/grpc")),
     }
 }
 

@@ -8,7 +8,7 @@ use http::{
     HeaderMap, HeaderValue, Method, Request, Response,
     header::{ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER},
 };
-use http_body::Body;
+use hyper::body::Incoming;
 use prost::Message as _;
 use tonic_types::pb;
 
@@ -19,7 +19,7 @@ use super::{
     json,
     metrics::Protocol,
     reply::Reply,
-    request::{Encoding, decompress},
+    request::{Encoding, decompress, media_type},
 };
 use crate::model::Signal;
 
@@ -32,22 +32,14 @@ enum Form {
 
 impl Form {
     fn of(headers: &HeaderMap) -> Result<Self, Fault> {
-        let value = headers.get(CONTENT_TYPE).map_or(&[][..], HeaderValue::as_bytes);
-        let media_type = value
-            .split(|byte| *byte == b';')
-            .next()
-            .unwrap_or_default()
-            .trim_ascii();
+        let media_type = media_type(headers);
         if media_type.eq_ignore_ascii_case(b"application/x-protobuf") {
             Ok(Self::Protobuf)
         } else if media_type.eq_ignore_ascii_case(b"application/json") {
             Ok(Self::Json)
         } else {
             let accepted = "application/x-protobuf or application/json";
-            Err(Fault::ContentType(
-                String::from_utf8_lossy(value).into_owned(),
-                accepted,
-            ))
+            Err(Fault::content_type(headers, accepted))
         }
     }
 
@@ -60,11 +52,7 @@ impl Form {
 }
 
 /// Serves one request.
-pub(super) async fn serve<I, B>(gate: &Gate<I>, request: Request<B>) -> Response<Reply>
-where
-    I: Intake,
-    B: Body<Data = Bytes> + Unpin,
-{
+pub(super) async fn serve<I: Intake>(gate: &Gate<I>, request: Request<Incoming>) -> Response<Reply> {
     let signal = signal_of(request.uri().path());
     let form = Form::of(request.headers());
     // Whoever sends neither form is most likely a person with a browser or curl.
@@ -91,16 +79,12 @@ fn signal_of(path: &str) -> Option<Signal> {
     }
 }
 
-async fn export<I, B>(
+async fn export<I: Intake>(
     gate: &Gate<I>,
     signal: Option<Signal>,
     form: Result<Form, Fault>,
-    request: Request<B>,
-) -> Result<(), Fault>
-where
-    I: Intake,
-    B: Body<Data = Bytes> + Unpin,
-{
+    request: Request<Incoming>,
+) -> Result<(), Fault> {
     let (head, body) = request.into_parts();
     let signal = signal.ok_or_else(|| Fault::NotFound(head.uri.path().to_owned()))?;
     if head.method != Method::POST {

@@ -7,9 +7,9 @@
 use std::{io::Read, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use http::HeaderValue;
-use http_body::Body;
+use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
 use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
 
 use super::{budget::Reservation, fault::Fault};
 use crate::model::ByteSize;
@@ -42,25 +42,26 @@ impl Encoding {
     }
 }
 
+/// What a body is said to be, without parameters such as a charset.
+pub(super) fn media_type(headers: &HeaderMap) -> &[u8] {
+    let value = headers.get(CONTENT_TYPE).map_or(&[][..], HeaderValue::as_bytes);
+    let mut parts = value.split(|byte| *byte == b';');
+    parts.next().unwrap_or_default().trim_ascii()
+}
+
 /// Reads a body to its end.
-pub(super) async fn read<B>(
-    body: B,
+pub(super) async fn read(
+    body: Incoming,
     limit: ByteSize,
     timeout: Duration,
     reservation: &mut Reservation,
-) -> Result<Bytes, Fault>
-where
-    B: Body<Data = Bytes> + Unpin,
-{
+) -> Result<Bytes, Fault> {
     tokio::time::timeout(timeout, gather(body, limit, reservation))
         .await
         .unwrap_or(Err(Fault::Timeout(timeout)))
 }
 
-async fn gather<B>(mut body: B, limit: ByteSize, reservation: &mut Reservation) -> Result<Bytes, Fault>
-where
-    B: Body<Data = Bytes> + Unpin,
-{
+async fn gather(mut body: Incoming, limit: ByteSize, reservation: &mut Reservation) -> Result<Bytes, Fault> {
     // A body of one frame, as small requests are, is not copied. Frames of a longer one are: kept as they
     // are, tiny ones would hold far more memory than they have bytes.
     let (mut first, mut all) = (Bytes::new(), BytesMut::new());

@@ -4,6 +4,7 @@ mod grpc;
 mod harness;
 mod http;
 mod listen;
+mod pressure;
 mod recordings;
 mod samples;
 mod strategies;
