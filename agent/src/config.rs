@@ -12,8 +12,8 @@ use std::{
 };
 
 use crate::{
-    admin, export, identify,
-    ingest::{self, otlp::Listen},
+    admin, correlate, export, identify,
+    ingest::{self, otlp::Listen, probe::go::catalogue::Service},
     model::Signal,
     pipeline, telemetry,
 };
@@ -42,6 +42,7 @@ const MAX_FILE: u64 = 1024 * 1024;
 pub struct Config {
     pub ingest: Ingest,
     pub identify: Identify,
+    pub correlate: Correlate,
     pub export: export::Config,
     pub pipeline: pipeline::Config,
     pub admin: admin::Config,
@@ -51,11 +52,17 @@ pub struct Config {
 #[derive(Clone, Debug)]
 pub struct Ingest {
     pub otlp: ingest::otlp::Config,
+    pub probe: ingest::probe::Config,
 }
 
 #[derive(Clone, Debug)]
 pub struct Identify {
     pub cluster: identify::cluster::Config,
+}
+
+#[derive(Clone, Debug)]
+pub struct Correlate {
+    pub calls: correlate::calls::Config,
 }
 
 /// Reads and checks a file, or the environment alone.
@@ -74,6 +81,20 @@ pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Config, Fa
     checked
         .filter(|_| list.is_empty())
         .ok_or_else(|| Faults::new(file, list))
+}
+
+/// The catalogue of Go functions that every agent has.
+///
+/// # Errors
+/// All that is wrong with it: nothing, in a release.
+pub fn embedded_catalogue() -> Result<Vec<Service>, Faults> {
+    let mut list = Vec::new();
+    let services = check::embedded(&mut list);
+    if list.is_empty() {
+        Ok(services)
+    } else {
+        Err(Faults::new(None, list))
+    }
 }
 
 /// Reads a file of bounded size.

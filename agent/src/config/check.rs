@@ -13,25 +13,31 @@ use std::{
 };
 
 use super::{
-    Config, Identify, Ingest,
+    Config, Correlate, Identify, Ingest,
     document::{Node, Path},
     fault::Fault,
     raw,
     units::{Size, Time},
 };
 use crate::{
-    admin, identify,
+    admin,
+    correlate::calls::{self, Mode},
+    identify,
     ingest::otlp::{self, Listen},
     model::{ByteSize, attr},
     pipeline, telemetry,
 };
 
+mod catalogue;
 mod endpoint;
+
+pub(super) use catalogue::embedded;
 
 /// Checks all sections.
 pub(super) fn check(raw: &raw::Config, document: &Node, faults: &mut Vec<Fault>) -> Option<Config> {
     let mut check = Check { document, faults };
     let ingest = check.otlp(&raw.ingest.otlp);
+    let probe = check.probe(&raw.ingest.probe);
     let identify = check.cluster(&raw.identify.cluster);
     let export = check.export(&raw.export, raw.ingest.otlp.max_message_size);
     let admin = check.admin(&raw.admin);
@@ -40,8 +46,11 @@ pub(super) fn check(raw: &raw::Config, document: &Node, faults: &mut Vec<Fault>)
         check.addresses(ingest, admin);
     }
     Some(Config {
-        ingest: Ingest { otlp: ingest? },
+        ingest: Ingest { otlp: ingest?, probe },
         identify: Identify { cluster: identify },
+        correlate: Correlate {
+            calls: calls(&raw.correlate.calls),
+        },
         export: export?,
         pipeline: pipeline::Config {
             shutdown_grace: raw.pipeline.shutdown_grace.0,
@@ -49,6 +58,24 @@ pub(super) fn check(raw: &raw::Config, document: &Node, faults: &mut Vec<Fault>)
         admin: admin?,
         telemetry: telemetry?,
     })
+}
+
+/// Calls in flight that are remembered: a few hundred bytes each.
+const MAX_OPEN: usize = 16_384;
+
+fn calls(raw: &raw::Calls) -> calls::Config {
+    let mode = |(service, mode): (&String, &raw::Mode)| {
+        let mode = match mode {
+            raw::Mode::Auto => Mode::Auto,
+            raw::Mode::Always => Mode::Always,
+            raw::Mode::Off => Mode::Off,
+        };
+        (service.as_str().into(), mode)
+    };
+    calls::Config {
+        modes: raw.modes.iter().map(mode).collect(),
+        max_open: MAX_OPEN,
+    }
 }
 
 struct Check<'a> {

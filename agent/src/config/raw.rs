@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::units::{Size, Time};
-use crate::model::ByteSize;
+use crate::{ingest::probe::go::catalogue, model::ByteSize};
 
 /// One YAML file; every section and every setting may be left out but the endpoint's address.
 #[derive(Default, Deserialize, Serialize, JsonSchema)]
@@ -22,6 +22,7 @@ use crate::model::ByteSize;
 pub(super) struct Config {
     pub(super) ingest: Ingest,
     pub(super) identify: Identify,
+    pub(super) correlate: Correlate,
     pub(super) export: Export,
     pub(super) pipeline: Pipeline,
     pub(super) admin: Admin,
@@ -33,6 +34,7 @@ pub(super) struct Config {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Ingest {
     pub(super) otlp: Otlp,
+    pub(super) probe: Probe,
 }
 
 /// OTLP as the components send it.
@@ -49,6 +51,18 @@ pub(super) struct Otlp {
     pub(super) max_in_flight: Size,
     /// From a request's first byte to its last.
     pub(super) read_timeout: Time,
+}
+
+/// What eBPF programs see inside the components. Needs Linux 6.6 and the capabilities BPF, PERFMON and `SYS_PTRACE`;
+/// without them the agent does all the rest.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Probe {
+    /// Whether to load the programs.
+    pub(super) enabled: bool,
+    /// Further Go functions to trace, beside those that the agent knows. An entry for a component that it knows adds
+    /// to that one.
+    pub(super) services: Vec<catalogue::raw::Service>,
 }
 
 /// Whose it is.
@@ -74,6 +88,31 @@ pub(super) struct Cluster {
     pub(super) kubeconfig: String,
     /// Further attributes for every resource. `OTEL_RESOURCE_ATTRIBUTES` adds the keys that are left out here.
     pub(super) resource_attributes: BTreeMap<String, String>,
+}
+
+/// What it means.
+#[derive(Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Correlate {
+    pub(super) calls: Calls,
+}
+
+/// Which calls of functions become spans.
+#[derive(Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Calls {
+    /// By `service.name` of the component: `auto` leaves a call to the component as long as that reports it itself,
+    /// and speaks for it within ten seconds when it falls silent; with `always` all calls become spans, with `off`
+    /// none. `auto` for those that are not named.
+    pub(super) modes: BTreeMap<String, Mode>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Mode {
+    Auto,
+    Always,
+    Off,
 }
 
 /// How it leaves.
@@ -256,6 +295,15 @@ impl Serialize for Secret {
 }
 
 // === Defaults ===
+
+impl Default for Probe {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            services: Vec::new(),
+        }
+    }
+}
 
 impl Default for Otlp {
     fn default() -> Self {

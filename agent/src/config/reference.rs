@@ -144,7 +144,15 @@ fn kind(schema: &Map<String, Value>) -> String {
         let kinds = any.iter().filter_map(Value::as_object).map(kind);
         return kinds.collect::<Vec<_>>().join(" or ");
     }
-    match word("type") {
+    // What may be left out without a default has two types, of which one is none.
+    let either = schema.get("type").and_then(Value::as_array);
+    let some = either.and_then(|types| {
+        types
+            .iter()
+            .filter_map(Value::as_str)
+            .find(|word| *word != "null")
+    });
+    match word("type").or(some) {
         Some("string") => "text".to_owned(),
         Some("boolean") => "`true`, `false`".to_owned(),
         Some("integer") => "whole number".to_owned(),
@@ -169,8 +177,8 @@ fn written(value: &Value) -> String {
             let items: Vec<&str> = items.iter().filter_map(Value::as_str).collect();
             format!("`[{}]`", items.join(", "))
         }
-        Value::Object(_) => String::new(),
-        Value::Null | Value::Bool(_) | Value::Number(_) => format!("`{value}`"),
+        Value::Object(_) | Value::Null => String::new(),
+        Value::Bool(_) | Value::Number(_) => format!("`{value}`"),
     }
 }
 

@@ -61,6 +61,8 @@ pub struct Calls {
     clients: HashMap<Arc<str>, Vec<CallId>>,
     /// When each service last showed that it traces.
     native: HashMap<Arc<str>, Nanos<Wall>>,
+    /// Until one has shown it or had the time to, it is taken to trace.
+    start: Nanos<Wall>,
     metrics: Metrics,
 }
 
@@ -84,7 +86,7 @@ struct Place {
 
 impl Calls {
     #[must_use]
-    pub fn new(config: Config, seed: [u8; 16], metrics: Metrics) -> Self {
+    pub fn new(config: Config, seed: [u8; 16], start: Nanos<Wall>, metrics: Metrics) -> Self {
         Self {
             config,
             seed,
@@ -93,6 +95,7 @@ impl Calls {
             stacks: HashMap::new(),
             clients: HashMap::new(),
             native: HashMap::new(),
+            start,
             metrics,
         }
     }
@@ -214,10 +217,8 @@ impl Calls {
         if begun.context.is_some_and(|context| !context.sampled) {
             return Some(Fate::Unsampled);
         }
-        let traces = self
-            .native
-            .get(&operation.service)
-            .is_some_and(|last| begun.start.since(last) < NATIVE_SILENCE);
+        let last = self.native.get(&operation.service).unwrap_or(&self.start);
+        let traces = begun.start.since(last) < NATIVE_SILENCE;
         (operation.native.is_some() && traces).then_some(Fate::Native)
     }
 

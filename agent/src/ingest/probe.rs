@@ -21,6 +21,15 @@ pub use self::load::Fault;
 /// All that the kernel asks of a process that loads and attaches these programs; the chart grants them.
 pub const CAPABILITIES: &[&str] = &["BPF", "PERFMON"];
 
+/// What is probed.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Whether to load the programs.
+    pub enabled: bool,
+    /// The catalogue of Go functions.
+    pub services: Vec<go::catalogue::Service>,
+}
+
 /// The eBPF programs of this agent. They stay attached as long as this lives.
 #[derive(Debug)]
 pub struct Probe {

@@ -84,7 +84,7 @@ fn calls(max_open: usize) -> Calls {
         modes: HashMap::new(),
         max_open,
     };
-    Calls::new(config, [7; 16], Metrics::default())
+    Calls::new(config, [7; 16], Nanos::new(0), Metrics::default())
 }
 
 fn spans(calls: &mut Calls, events: &[CallEvent]) -> Vec<Span> {
@@ -270,6 +270,15 @@ fn a_component_that_falls_silent_is_spoken_for_within_ten_seconds_and_left_alone
     assert_eq!(exported(&mut calls, 11_000), 1);
     calls.native(&kubelet, Nanos::new(at(12_000)));
     assert_eq!(exported(&mut calls, 12_001), 0);
+}
+
+#[test]
+fn right_after_the_start_every_component_is_taken_to_trace() {
+    let mut calls = Calls::new(calls(1).config, [7; 16], Nanos::new(at(0)), Metrics::default());
+    let early = begun(KUBELET, 1, 100, 9_999, "native sync");
+    let late = begun(KUBELET, 1, 100, 10_000, "native sync");
+    assert_eq!(spans(&mut calls, &[begin(&early), end(&early, 10_000)]).len(), 0);
+    assert_eq!(spans(&mut calls, &[begin(&late), end(&late, 10_001)]).len(), 1);
 }
 
 #[test]
