@@ -4,14 +4,17 @@
 //! or every RET. What the kernel emulates in the breakpoint's own trap costs 0.6 microseconds; the rest it
 //! single-steps, which a hypervisor sees as an exit for each hit and which costs 19 in a virtual machine.
 
-use iced_x86::{Code, FlowControl, Instruction, Mnemonic, OpKind, Register as Name};
+use iced_x86::{Code, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpKind, Register as Name};
 
 use super::{
-    Entry, EntryKind, Function, Points, Refused, Return, Want,
+    Entry, EntryKind, Function, Points, Refused, Register, Return, Want,
     callees::Callees,
     graph::{Flow, Graph},
-    tail,
+    tail, value,
 };
+
+/// The register that holds the goroutine from entry to return.
+pub(super) const GOROUTINE: Register = Register(14);
 
 pub(super) fn points(function: &Function<'_>, callees: &Callees, wants: &[Want]) -> Result<Points, Refused> {
     let graph = Graph::decode(function, callees)?;
@@ -25,27 +28,20 @@ pub(super) fn points(function: &Function<'_>, callees: &Callees, wants: &[Want])
     Ok(Points { entry, returns })
 }
 
-/// Go's own calling convention has the goroutine in R14 from entry to return. Assembly uses R14 as it
-/// likes, and the wrappers of the old convention, which bear the name of what they wrap, load it first.
+/// Is this code in Go's own calling convention? Assembly uses the goroutine's register as it likes, and the
+/// wrappers of the old convention, which bear the name of what they wrap, load it first.
 ///
-/// After calls into assembly, compiled code loads it again from the thread's storage: it is the same then.
+/// After a call into assembly, compiled code loads it again from the thread's storage: it is the same then.
 fn keeps_goroutine(graph: &Graph) -> Result<(), Refused> {
+    let mut info = InstructionInfoFactory::new();
     let mut called = false;
     for (index, node) in graph.nodes.iter().enumerate() {
         called |= matches!(node.flow, Flow::Call(_));
-        let instruction = &node.instruction;
-        let writes = instruction.op_count() > 0
-            && instruction.op0_kind() == OpKind::Register
-            && instruction.op0_register().full_register() == Name::R14
-            && !matches!(
-                instruction.mnemonic(),
-                Mnemonic::Cmp | Mnemonic::Test | Mnemonic::Push
-            );
         let reloads = || {
             let next = graph.nodes.get(index + 1).map(|next| &next.instruction);
-            called && (loads_goroutine(instruction) || next.is_some_and(loads_goroutine))
+            called && (loads_goroutine(&node.instruction) || next.is_some_and(loads_goroutine))
         };
-        if writes && !reloads() {
+        if value::sets(GOROUTINE, &node.instruction, &mut info) && !reloads() {
             return Err(Refused::Goroutine(node.offset()));
         }
     }

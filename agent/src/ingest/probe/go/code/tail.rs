@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 use iced_x86::InstructionInfoFactory;
 
 use super::{
-    Register, Return, ReturnKind, Source, Want,
+    Register, Return, ReturnKind, Source, Want, amd64,
     callees::Callee,
     graph::{Flow, Graph},
     value::{self, Place},
@@ -103,6 +103,14 @@ impl<'a> Tail<'a> {
                 results: self.wants.iter().map(result).collect(),
             });
         }
+        // And before the goroutine is in its register again, no call can be told from another.
+        let of_consequence = matches!(
+            node.flow,
+            Flow::Call(Callee::Consequence | Callee::Defers | Callee::Diverges)
+        );
+        if of_consequence || value::sets(amd64::GOROUTINE, &node.instruction, info) {
+            return None;
+        }
         let mut after = self
             .graph
             .after(index)
@@ -117,20 +125,13 @@ impl<'a> Tail<'a> {
             },
         };
         let depth = joined.depth - value::deepens(&node.instruction)?;
-        let results = joined.results.iter().map(|place| {
-            let place = (*place)?;
-            match node.flow {
-                Flow::Call(Callee::Consequence | Callee::Diverges) => None,
-                Flow::Call(Callee::Barrier) => Some(place).filter(|&place| place != Place::Register(R11)),
-                Flow::Call(Callee::Idle | Callee::Defers) => {
-                    Some(place).filter(|&place| place == Place::Zero)
-                }
-                _ => value::before(place, &node.instruction, depth, info),
-            }
-        });
-        let results = results.collect();
-        let of_consequence = matches!(node.flow, Flow::Call(Callee::Consequence | Callee::Defers));
-        (!of_consequence).then_some(State { depth, results })
+        let before = |place: &Option<Place>| match (node.flow, (*place)?) {
+            (Flow::Call(Callee::Barrier), place) => (place != Place::Register(R11)).then_some(place),
+            (Flow::Call(Callee::Idle), place) => (place == Place::Zero).then_some(place),
+            (_, place) => value::before(place, &node.instruction, depth, info),
+        };
+        let results = joined.results.iter().map(before).collect();
+        Some(State { depth, results })
     }
 
     /// The branch decides between two places of each result.
@@ -172,10 +173,7 @@ impl<'a> Tail<'a> {
     /// May it be reached from outside of the tail?
     fn is_entrance(&self, index: usize) -> bool {
         let before = self.graph.before(index);
-        index == 0
-            || before.is_empty()
-            || before.iter().any(|&before| !self.holds(before))
-            || self.graph.nodes[index].flow.resumes()
+        index == 0 || before.is_empty() || before.iter().any(|&before| !self.holds(before))
     }
 
     /// The last place for a point on the only way that leads on from here: nearer to the RET is truer.

@@ -148,6 +148,104 @@ fn leaf_without_a_frame_begins_at_its_start() {
     );
 }
 
+/// A wrapper loads the goroutine again after its call into assembly: the NOP comes too early.
+#[test]
+fn point_is_where_the_goroutine_is_in_its_register() {
+    let body = [
+        &[0x55, 0xff, 0xd0, 0x90][..], // push rbp; call rax; nop
+        &[0x64, 0x4c, 0x8b, 0x34, 0x25, 0xf8, 0xff, 0xff, 0xff], // mov r14, fs:[-8]
+        &[0x5d, 0xc3],                 // pop rbp; ret
+    ];
+    check(
+        &Sample::of(&body.concat()),
+        &[],
+        &[],
+        checked(0),
+        &[ret(14, vec![])],
+    );
+}
+
+#[test]
+fn call_never_ends_where_it_begins() {
+    // push rbp; mov rbp, rsp; lea rax, [rax + rbx]; pop rbp; ret
+    let sum = Sample::of(&[0x55, 0x48, 0x89, 0xe5, 0x48, 0x8d, 0x04, 0x18, 0x5d, 0xc3]);
+    check(&sum, &[], &[], checked(0), &[ret(9, vec![])]);
+}
+
+/// No compiler makes it: one of the two ways returns with the stack out of balance.
+#[test]
+fn branch_before_two_depths_of_the_stack_carries_no_point() {
+    let body = [
+        &[0x55, 0xff, 0xd0][..], // push rbp; call rax
+        &[0x48, 0x85, 0xc0],     // test rax, rax
+        &[0x74, 0x03],           // je over the next three
+        &[0x50, 0x5d, 0xc3],     // push rax; pop rbp; ret
+        &[0x5d, 0xc3],           // pop rbp; ret
+    ];
+    let push = Return {
+        offset: 8,
+        frame: 0,
+        kind: ReturnKind::Early,
+        results: vec![],
+    };
+    let points = [push, ret(12, vec![])];
+    check(&Sample::of(&body.concat()), &[], &[], checked(0), &points);
+}
+
+#[test]
+fn arm64_entry_is_behind_each_form_of_the_check() {
+    const RET: u32 = 0xd65f_03c0;
+    // str x30, [sp, #-32]!
+    const SAVE: u32 = 0xf81e_0ffe;
+    let checks: [&[u32]; 4] = [
+        // ldr x16, [x28, #16]; cmp sp, x16; b.ls
+        &[0xf940_0b90, 0xeb30_63ff, 0x5400_0069],
+        // ldr; sub x17, sp, #528; cmp x17, x16; b.ls
+        &[0xf940_0b90, 0xd108_43f1, 0xeb10_023f, 0x5400_0069],
+        // ldr; subs x17, sp, #3984; b.lo; cmp; b.ls
+        &[0xf940_0b90, 0xf13e_43f1, 0x5400_00a3, 0xeb10_023f, 0x5400_0069],
+        // ldr; movz x27, #65424; movk x27, #15, lsl #16; subs x17, sp, x27; b.lo; cmp; b.ls
+        &[
+            0xf940_0b90,
+            0xd29f_f21b,
+            0xf2a0_01fb,
+            0xeb3b_63f1,
+            0x5400_00a3,
+            0xeb10_023f,
+            0x5400_0069,
+        ],
+    ];
+    for check in checks {
+        let offset = u32::try_from(check.len() * 4).unwrap();
+        // Behind the frame and the return: bl runtime.morestack_noctxt, and back to the start.
+        let back = 0x1700_0000 | (0x00ff_ffff - u32::try_from(check.len() + 2).unwrap());
+        let code = [check, &[SAVE, RET, 0x9400_1000, back]].concat();
+        let points = arm64(&code, &[Want::Value(Register(1))]).unwrap();
+        let results = vec![Source::Register(Register(1))];
+        assert_eq!(
+            points,
+            Points {
+                entry: checked(offset),
+                returns: vec![ret(offset + 4, results)]
+            }
+        );
+    }
+}
+
+#[test]
+fn arm64_doubt_is_refused() {
+    const RET: u32 = 0xd65f_03c0;
+    assert_eq!(arm64(&[0xd503_201f], &[]), Err(Refused::Endless));
+    // retaa
+    assert_eq!(arm64(&[0xd65f_0bff], &[]), Err(Refused::Return(0)));
+    // b to itself; b before the start
+    assert_eq!(arm64(&[0x1400_0000, RET], &[]), Err(Refused::Loop(0)));
+    assert_eq!(arm64(&[0x17ff_ffff, RET], &[]), Err(Refused::Leaves(0)));
+    // ldr x0, #8: the constant there looks like a RET, and so does its upper half.
+    assert_eq!(arm64(&[0x5800_0040, RET, RET], &[]), Err(Refused::Return(8)));
+    assert_eq!(arm64(&[0x5800_0020, 0, RET, RET], &[]), Err(Refused::Return(8)));
+}
+
 #[test]
 fn doubt_is_refused() {
     let refused = |code: &[u8], why: Refused| {
@@ -159,6 +257,8 @@ fn doubt_is_refused() {
     };
     refused(&[], Refused::Endless);
     refused(&[0xeb, 0xfe], Refused::Loop(0));
+    // push rbp; jmp to it
+    refused(&[0x55, 0xeb, 0xfd, 0xc3], Refused::Loop(1));
     // mov eax, ebx; jmp -1
     refused(&[0x89, 0xd8, 0xeb, 0xfd, 0xc3], Refused::Misaligned(2));
     // jmp far away
@@ -235,6 +335,16 @@ fn check(sample: &Sample, idle: &[&str], wants: &[Want], entry: Entry, returns: 
         }
     );
     assert!(returned > 0, "no run returned");
+}
+
+fn arm64(words: &[u32], wants: &[Want]) -> Result<Points, Refused> {
+    let code: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let function = Function {
+        code: &code,
+        address: 0x1_0000,
+        arch: Arch::Arm64,
+    };
+    function.points(&Callees::default(), wants)
 }
 
 fn checked(offset: u32) -> Entry {

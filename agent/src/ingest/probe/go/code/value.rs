@@ -52,11 +52,7 @@ pub(super) fn before(
     match place {
         Place::Zero => Some(Place::Zero),
         Place::Register(register) => {
-            let used = info.info(instruction).used_registers();
-            let written = used
-                .iter()
-                .any(|used| writes(used.access()) && number(used.register()) == Some(register));
-            if written {
+            if sets(register, instruction, info) {
                 loaded(register, instruction, depth)
             } else {
                 Some(place)
@@ -72,6 +68,13 @@ pub(super) fn before(
             }
         }
     }
+}
+
+/// Does it write the register, or a part of it?
+pub(super) fn sets(register: Register, instruction: &Instruction, info: &mut InstructionInfoFactory) -> bool {
+    let used = info.info(instruction).used_registers();
+    used.iter()
+        .any(|used| writes(used.access()) && number(used.register()) == Some(register))
 }
 
 /// May it fault? An access of the stack or of a global does not.
@@ -166,7 +169,6 @@ fn loaded(register: Register, instruction: &Instruction, depth: i32) -> Option<P
             number(instruction.op1_register()).map(Place::Register)
         }
         Code::Mov_r64_rm64 if whole => slot(instruction, depth).map(Place::Slot),
-        Code::Pop_r64 if whole => Some(Place::Slot(-depth)),
         // Writing the lower half clears the upper.
         Code::Xor_r32_rm32 | Code::Xor_rm32_r32 | Code::Xor_r64_rm64 | Code::Xor_rm64_r64 => {
             let itself = instruction.op1_kind() == OpKind::Register && instruction.op1_register() == target;

@@ -42,6 +42,7 @@ const PLAIN: &[&[u8]] = &[
     &[0x48, 0x89, 0xc3],                         // mov rbx, rax
     &[0x48, 0x89, 0xc8],                         // mov rax, rcx
     &[0x48, 0x89, 0xc1],                         // mov rcx, rax
+    &[0x4c, 0x89, 0xd8],                         // mov rax, r11
     &[0x31, 0xc0],                               // xor eax, eax
     &[0x31, 0xdb],                               // xor ebx, ebx
     &[0x48, 0x8b, 0x44, 0x24, 0x20],             // mov rax, [rsp+20h]
