@@ -22,7 +22,7 @@ mod rtti;
 pub use self::{
     build::{Build, Module as Dependency},
     functions::{Function, Functions},
-    rtti::{Field, Kind, Type, Types},
+    rtti::{Field, Kind, Signature, Type, Types},
 };
 use self::{image::Image, module::Module};
 

@@ -71,7 +71,7 @@ impl Build {
         let place = if let Some(place) = named.filter(|&place| begins(place)) {
             Some(place)
         } else {
-            let places = image.find(first_word(), Within::Writable, TRIES)?;
+            let places = image.find(&[first_word()], Within::Writable, TRIES)?;
             places.into_iter().find(|&place| begins(place))
         };
         let Some(place) = place else {

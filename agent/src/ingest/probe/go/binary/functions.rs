@@ -40,8 +40,9 @@ pub struct Functions {
 
 impl Functions {
     /// All functions of this name. There are several where a generic function was compiled for several
-    /// shapes (`Do[...]`), and where a function in assembler code comes with a wrapper; a method value
-    /// (`-fm`), a closure (`.func1`) and a method of an embedded type have names of their own.
+    /// shapes of its type arguments (`Do[...]`), and where a function in assembler code comes with a
+    /// wrapper; a method value (`-fm`), a closure (`.func1`) and a method of an embedded type have names
+    /// of their own.
     #[must_use]
     pub fn named(&self, name: &str) -> &[Function] {
         let start = self.found.partition_point(|function| *function.name < *name);
@@ -175,14 +176,30 @@ impl<'n> Asked<'n> {
 /// The name that was asked for, if this is it, and whether it was found behind a `vendor` folder.
 fn asked<'n>(name: &[u8], names: &HashSet<&'n str>) -> Option<(&'n str, bool)> {
     let name = str::from_utf8(name).ok()?.strip_suffix('\0')?;
-    if let Some(asked) = names.get(name) {
+    if let Some(asked) = named(name, names) {
         return Some((asked, false));
     }
     let vendored = match name.rsplit_once("/vendor/") {
         Some((_, vendored)) => vendored,
         None => name.strip_prefix("vendor/")?,
     };
-    names.get(vendored).map(|asked| (*asked, true))
+    named(vendored, names).map(|asked| (asked, true))
+}
+
+/// A generic function may be asked for with the shape of its type arguments (`Do[go.shape.int]`), or without
+/// (`Do[...]`) for all shapes. That is the code which every call runs; `Do[int]` is a wrapper of it, for a
+/// function value, and has to be asked for by that name.
+fn named<'n>(name: &str, names: &HashSet<&'n str>) -> Option<&'n str> {
+    if let Some(asked) = names.get(name) {
+        return Some(asked);
+    }
+    let (before, arguments) = name.split_once('[')?;
+    let (_, behind) = arguments.rsplit_once(']')?;
+    let shaped = arguments.starts_with("go.shape.");
+    names
+        .get(format!("{before}[...]{behind}").as_str())
+        .copied()
+        .filter(|_| shaped)
 }
 
 fn quarter(bytes: &[u8], at: usize) -> u32 {

@@ -82,10 +82,15 @@ impl Image {
         if program.len() > MAX_SEGMENTS {
             return Err(Unreadable::Corrupt("the number of segments"));
         }
-        let segments = program
+        let segments: Vec<Segment> = program
             .iter()
             .filter_map(|header| Segment::of(header, &pages))
             .collect();
+        // Segments do not share what they load: without this, a short file could be long to search.
+        let loaded: u64 = segments.iter().map(|segment| segment.length).sum();
+        if loaded > pages.length() {
+            return Err(Unreadable::Corrupt("the length of its segments"));
+        }
         let sections = sections(header, &headers, names);
         let table = relocation_table(program, &headers);
         let mut image = Self {
@@ -147,9 +152,9 @@ impl Image {
         (segment.executable && self.holds(range)).then_some(segment.offset + within)
     }
 
-    /// The first addresses, multiples of eight, at which `word` stands: no more than `limit`.
-    pub(super) fn find(&self, word: u64, within: Within, limit: usize) -> Result<Vec<u64>, Unreadable> {
-        let mut found = self.relocations.to(word, limit);
+    /// The first addresses, multiples of eight, at which one of `words` stands: no more than `limit`.
+    pub(super) fn find(&self, words: &[u64], within: Within, limit: usize) -> Result<Vec<u64>, Unreadable> {
+        let mut found = self.relocations.to(words, limit);
         for segment in &self.segments {
             if matches!(within, Within::Writable) && !segment.writable {
                 continue;
@@ -157,7 +162,10 @@ impl Image {
             let range = segment.address.next_multiple_of(8)..segment.address + segment.length;
             self.stream(range, |address, block| {
                 for (nth, bytes) in block.chunks_exact(8).enumerate() {
-                    if bytes == word.to_le_bytes() {
+                    if bytes
+                        .try_into()
+                        .is_ok_and(|word| words.contains(&u64::from_le_bytes(word)))
+                    {
                         found.push(address + 8 * nth as u64);
                         if found.len() >= limit {
                             return ControlFlow::Break(());
@@ -316,11 +324,11 @@ impl Relocations {
         self.ascending.get(nth).map(|&(_, target)| u64::from(target))
     }
 
-    fn to(&self, word: u64, limit: usize) -> Vec<u64> {
+    fn to(&self, words: &[u64], limit: usize) -> Vec<u64> {
         let places = self
             .ascending
             .iter()
-            .filter(|&&(_, target)| u64::from(target) == word);
+            .filter(|&&(_, target)| words.contains(&u64::from(target)));
         places.map(|&(place, _)| u64::from(place)).take(limit).collect()
     }
 }

@@ -30,7 +30,7 @@ const TRIES: usize = 16;
 const MAX_FUNCTIONS: u64 = 4 << 20;
 const MAX_NAMES: u64 = 256 << 20;
 /// The most types that are listed; kube-apiserver has 40 thousand.
-const MAX_TYPELINKS: u64 = 2 << 20;
+const MAX_TYPELINKS: u64 = 512 << 10;
 
 /// Words of `moduledata`: a slice takes three, and its length is the second.
 mod word {
@@ -85,27 +85,25 @@ impl Module {
             .filter_map(|place| Header::read(image, place).ok())
             .collect();
         if headers.is_empty() {
-            let places = image.find(first_word(image.arch), Within::All, TRIES)?;
+            let places = image.find(&[first_word(image.arch)], Within::All, TRIES)?;
             headers.extend(places.iter().filter_map(|&place| Header::read(image, place).ok()));
         }
-        for header in &headers {
-            for place in image.find(header.address, Within::Writable, TRIES)? {
-                if let Ok(module) = Self::read(image, place) {
-                    return Ok(Some(module));
-                }
-            }
+        let words: Vec<u64> = headers.iter().map(|header| header.address).collect();
+        if words.is_empty() {
+            return Ok(None);
         }
-        if headers.is_empty() {
-            Ok(None)
-        } else {
-            Err(Unreadable::Corrupt("the description of its table of functions"))
-        }
+        let places = image.find(&words, Within::Writable, TRIES)?;
+        let mut modules = places.iter().filter_map(|&place| Self::read(image, place).ok());
+        modules
+            .next()
+            .map(Some)
+            .ok_or(Unreadable::Corrupt("the description of its table of functions"))
     }
 
     fn read(image: &Image, place: u64) -> Result<Self, Unreadable> {
         let mut words = [0; word::COUNT];
-        for (word, at) in words.iter_mut().zip((place..).step_by(8)) {
-            *word = image.word(at)?;
+        for (word, distance) in words.iter_mut().zip((0..).step_by(8)) {
+            *word = image.word(place.saturating_add(distance))?;
         }
         let header = Header::read(image, words[word::HEADER])?;
         let slice = |at: usize| {

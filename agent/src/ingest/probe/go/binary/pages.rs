@@ -11,8 +11,8 @@ use super::Unreadable;
 const PAGE: usize = 16 << 10;
 /// Each page has one slot, by its number: what is cached is bounded by 4 MiB, and nothing is kept in order.
 const SLOTS: u64 = 256;
-/// The largest executables of a node, debug information included, have a tenth of this.
-const MAX_FILE: u64 = 4 << 30;
+/// The largest executables of a node, debug information included, have half of this.
+const MAX_FILE: u64 = 1 << 30;
 
 #[derive(Debug)]
 pub(super) struct Pages {
