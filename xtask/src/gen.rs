@@ -9,7 +9,10 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 
-use crate::place;
+use crate::{
+    place,
+    setup::{self, Need},
+};
 
 const REFERENCE: &str = "deploy/config.md";
 
@@ -42,8 +45,9 @@ pub(crate) fn check() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The agent prints it; its eBPF programs do not matter here.
+/// The agent prints it, built as every other command builds it: whatever differs would build it again for them.
 fn reference() -> anyhow::Result<String> {
+    setup::ensure(&[Need::Programs])?;
     let output = Command::new(env!("CARGO"))
         .current_dir(place::root())
         .args([
@@ -54,7 +58,6 @@ fn reference() -> anyhow::Result<String> {
             "--example",
             "config_reference",
         ])
-        .env("AYA_BUILD_SKIP", "1")
         .output()
         .context("run cargo")?;
     ensure!(
