@@ -2,7 +2,8 @@
 //!
 //! In: the chart as Helm renders it, kept as golden files, because plain `cargo test` has no Helm:
 //! `helm template innerspan deploy/chart --namespace innerspan --values tests/data/chart/NAME.yaml` makes
-//! `tests/data/golden/chart/NAME.yaml`, and whoever changes the chart makes them again.
+//! `tests/data/golden/chart/NAME.yaml`. Whoever changes the chart makes them again; the lab suite, which has
+//! Helm, compares them with the chart.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,

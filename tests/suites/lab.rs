@@ -8,6 +8,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    path::Path,
     process::{Command, Output},
     thread,
     time::{Duration, Instant},
@@ -28,6 +29,7 @@ fn every_span_of_a_real_cluster_is_accounted_for_and_nothing_is_left_behind() {
     assert_success(&lab.run(&["up", "--capture"]));
 
     a_second_lab_says_that_one_is_up(&lab);
+    the_golden_renderings_are_those_of_the_chart(&lab);
     spans_of_all_components_arrive_and_name_their_node(&lab);
     what_was_sent_was_received_and_exported(&lab);
     a_collector_that_was_away_gets_everything(&lab);
@@ -43,6 +45,33 @@ fn a_second_lab_says_that_one_is_up(lab: &Lab) {
     assert!(!second.status.success());
     let said = String::from_utf8_lossy(&second.stderr);
     assert!(said.contains("the lab is up already"), "{said}");
+}
+
+fn the_golden_renderings_are_those_of_the_chart(lab: &Lab) {
+    let below = |folder: &str| Path::new(lab.checkout).join("tests/data").join(folder);
+    let golden = fs::read_dir(below("golden/chart")).unwrap();
+    let mut names: Vec<_> = golden.map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert!(!names.is_empty());
+    for name in names {
+        let values = format!("--values={}", below("chart").join(&name).display());
+        let words = [
+            "helm",
+            "template",
+            "innerspan",
+            "deploy/chart",
+            "--namespace=innerspan",
+        ];
+        let rendered = lab.exec(&[&words[..], &[values.as_str()]].concat());
+        assert_success(&rendered);
+        let kept = fs::read_to_string(below("golden/chart").join(&name)).unwrap();
+        assert_eq!(
+            String::from_utf8_lossy(&rendered.stdout),
+            kept,
+            "{}",
+            name.display()
+        );
+    }
 }
 
 fn spans_of_all_components_arrive_and_name_their_node(lab: &Lab) {
