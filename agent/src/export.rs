@@ -15,7 +15,6 @@ mod halve;
 mod http;
 mod lane;
 mod metrics;
-mod notice;
 mod queue;
 mod retry;
 mod traffic;

@@ -1,14 +1,14 @@
 //! What is known of one endpoint's requests: counts, and the few lines of log about it.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    time::Instant,
+};
 
 use tracing::{info, warn};
 
-use super::{
-    answer::{Answer, Outcome},
-    notice::Notice,
-};
-use crate::model::{DropReason, Signal};
+use super::answer::{Answer, Outcome};
+use crate::model::{DropReason, Notice, Signal};
 
 /// Counts of one endpoint.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl Traffic {
                 info!(endpoint, signal, "endpoint takes requests again");
             }
             Answer::Accepted { rejected, message } if *rejected > 0 || !message.is_empty() => {
-                self.remark.say(|unsaid| {
+                self.remark.say(Instant::now(), |unsaid| {
                     warn!(
                         endpoint,
                         signal, rejected, message, unsaid, "endpoint took a request with a remark"
@@ -63,8 +63,9 @@ impl Traffic {
     /// Items are given up.
     pub(super) fn lost(&self, signal: Signal, items: u64, reason: DropReason, why: &str) {
         let (endpoint, signal, reason) = (&self.endpoint, signal.as_str(), reason.as_str());
-        self.loss
-            .say(|unsaid| warn!(endpoint, signal, items, reason, why, unsaid, "items are lost"));
+        self.loss.say(Instant::now(), |unsaid| {
+            warn!(endpoint, signal, items, reason, why, unsaid, "items are lost");
+        });
     }
 
     pub(super) fn requests(&self, signal: Signal, outcome: Outcome) -> u64 {

@@ -58,6 +58,7 @@ pub struct Metrics {
     received: Family<BySignal, Counter>,
     irregular: Family<ByKind, Counter>,
     refused_connections: Family<ByProtocol, Counter>,
+    failed_accepts: Family<ByProtocol, Counter>,
 }
 
 impl Metrics {
@@ -81,6 +82,11 @@ impl Metrics {
             "innerspan_ingest_otlp_refused_connections",
             "Connections closed at once because too many were open",
             self.refused_connections.clone(),
+        );
+        registry.register(
+            "innerspan_ingest_otlp_failed_accepts",
+            "Connections that could not be accepted, for want of file descriptors for instance",
+            self.failed_accepts.clone(),
         );
     }
 
@@ -112,6 +118,14 @@ impl Metrics {
 
     pub(super) fn refused_connection(&self, protocol: Protocol) {
         self.refused_connections
+            .get_or_create(&ByProtocol {
+                protocol: protocol.as_str(),
+            })
+            .inc();
+    }
+
+    pub(super) fn failed_accept(&self, protocol: Protocol) {
+        self.failed_accepts
             .get_or_create(&ByProtocol {
                 protocol: protocol.as_str(),
             })

@@ -3,7 +3,14 @@
 //! In: the listeners of [`Server::bind`]. Out: requests to `grpc` and `http`. What happens on one connection
 //! never touches another; on the way out, requests that have begun are finished.
 
-use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use http::{Request, Response};
 use hyper::{body::Incoming, service::service_fn};
@@ -17,6 +24,7 @@ use tokio::{
     task::JoinSet,
 };
 use tokio_util::{either::Either, sync::CancellationToken};
+use tracing::warn;
 
 use super::{
     Config, Intake,
@@ -27,6 +35,7 @@ use super::{
     reply::Reply,
     stamp::Stamp,
 };
+use crate::model::Notice;
 
 /// Far more than the senders of one node, far less than would hurt.
 const MAX_CONNECTIONS: usize = 512;
@@ -190,7 +199,7 @@ impl<I> Clone for Front<I> {
 impl<I: Intake> Front<I> {
     /// Serves one listener until the stop, and its connections to their end.
     async fn serve(self, protocol: Protocol, acceptor: Acceptor) {
-        let mut connections = JoinSet::new();
+        let (mut connections, trouble) = (JoinSet::new(), Notice::default());
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => break,
@@ -207,7 +216,14 @@ impl<I: Intake> Front<I> {
                         Err(_full) => self.gate.metrics.refused_connection(protocol),
                     },
                     // Out of file descriptors, or a sender that went away again: neither ends the listener.
-                    Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+                    Err(error) => {
+                        let service = protocol.as_str();
+                        self.gate.metrics.failed_accept(protocol);
+                        trouble.say(Instant::now(), |unsaid| {
+                            warn!(service, %error, unsaid, "cannot accept a connection; trying on");
+                        });
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
                 }
             }
         }
