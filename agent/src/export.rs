@@ -8,10 +8,12 @@ mod answer;
 mod batch;
 mod client;
 mod compress;
+mod credentials;
 mod encode;
 mod exporter;
 mod grpc;
 mod halve;
+pub mod headers;
 mod http;
 mod lane;
 mod metrics;
@@ -24,7 +26,7 @@ use std::{path::PathBuf, time::Duration};
 use ::http::{HeaderMap, Uri};
 
 pub use self::{
-    client::ClientError,
+    credentials::CredentialsError,
     encode::encode,
     exporter::{Exporter, Full, Place},
     metrics::Metrics,
@@ -46,8 +48,11 @@ pub struct Endpoint {
     /// The complete request URI of each signal that goes there, in the order of [`Signal::ALL`].
     pub uris: [Option<Uri>; Signal::ALL.len()],
     pub compression: Compression,
-    /// Sent with every request. Values are marked sensitive, so that no log shows them.
+    /// Sent with every request, as those of the file are. Values are marked sensitive, so that no log shows
+    /// them.
     pub headers: HeaderMap,
+    /// Further headers, one `name: value` a line.
+    pub headers_file: Option<PathBuf>,
     pub tls: Tls,
     /// Of one request, from connecting to its answer.
     pub timeout: Duration,

@@ -44,7 +44,7 @@ pub enum StartError {
     #[error("set up endpoint {name}")]
     Endpoint {
         name: String,
-        source: export::ClientError,
+        source: export::CredentialsError,
     },
 }
 

@@ -142,7 +142,7 @@ pub(super) struct Endpoint {
     pub(super) compression: Compression,
     /// Sent with every request.
     pub(super) headers: BTreeMap<String, Secret>,
-    /// A file of further headers, one `name: value` a line, for example from a mounted Secret.
+    /// A file of further headers, one `name: value` a line, for example from a mounted Secret. Read again when it changes.
     pub(super) headers_file: String,
     /// Of one request, from connecting to its answer.
     pub(super) timeout: Time,
@@ -181,7 +181,7 @@ pub(super) enum Compression {
 #[derive(Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct ClientTls {
-    /// PEM file of the authorities to trust; empty for the system's.
+    /// PEM file of the authorities to trust; empty for the system's. Read again when it changes, as the other two are.
     pub(super) ca_file: String,
     /// PEM file of the client's certificate chain, with `key_file`.
     pub(super) cert_file: String,

@@ -131,9 +131,9 @@ fn all_settings_reach_their_rooms() {
     assert_eq!(
         (
             endpoint.headers["authorization"].as_bytes(),
-            endpoint.headers["x-key"].as_bytes()
+            endpoint.headers_file.clone()
         ),
-        (&b"Bearer t"[..], &b"from file"[..])
+        (&b"Bearer t"[..], Some(PathBuf::from(&headers)))
     );
     assert_eq!(endpoint.queue.when_full, WhenFull::Drop);
     assert_eq!(endpoint.retry.give_up_after, Some(Duration::from_hours(1)));

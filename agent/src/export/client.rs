@@ -2,10 +2,14 @@
 //!
 //! In: a batch. Out: an [`Answer`]. Connecting again is the client's work; trying again is the lane's.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
-use http::{Method, Request, Response, Uri};
+use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -13,13 +17,16 @@ use hyper_util::{
     client::legacy::{Client as Pool, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-};
+use tokio::time::Instant;
+use tracing::{info, warn};
 
 use super::{
-    Endpoint, Protocol, Tls, answer::Answer, batch::Batch, compress::compress, grpc, http as otlp_http,
+    Endpoint, Protocol,
+    answer::Answer,
+    batch::Batch,
+    compress::compress,
+    credentials::{Credentials, CredentialsError, Written},
+    grpc, http as otlp_http,
 };
 
 /// Read of an answer: a partial success with its message, or an error with its details.
@@ -28,47 +35,39 @@ const MAX_ANSWER: usize = 64 * 1024;
 /// HTTP/2 pings on a connection that is in use, so that a peer that is gone is noticed.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
-/// Why an endpoint cannot be used at all.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    #[error("read the certificates in {path}")]
-    Certificates {
-        path: PathBuf,
-        source: rustls::pki_types::pem::Error,
-    },
-    #[error("{path} holds no certificate")]
-    NoCertificate { path: PathBuf },
-    #[error("read the private key in {path}")]
-    Key {
-        path: PathBuf,
-        source: rustls::pki_types::pem::Error,
-    },
-    #[error("use the certificate in {path} as an authority")]
-    Authority { path: PathBuf, source: rustls::Error },
-    #[error("use the client certificate in {path}")]
-    Identity { path: PathBuf, source: rustls::Error },
-    #[error("no system root certificates: name the endpoint's authority in tls.ca_file")]
-    NoSystemRoots,
-    #[error("set up TLS")]
-    Tls(#[source] rustls::Error),
-}
+/// Between two looks at the endpoint's files, while there is something to send.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Sends batches to one endpoint.
 #[derive(Debug)]
 pub(super) struct Client {
     endpoint: Endpoint,
-    pool: Pool<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    current: Mutex<Current>,
 }
 
-impl Client {
-    pub(super) fn new(endpoint: Endpoint) -> Result<Self, ClientError> {
+/// What is sent with, and what its files were when they were read.
+#[derive(Debug)]
+struct Current {
+    looked: Instant,
+    written: Written,
+    access: Arc<Access>,
+}
+
+/// Connections made with the endpoint's certificates, and the headers of every request.
+#[derive(Debug)]
+struct Access {
+    pool: Pool<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    headers: HeaderMap,
+}
+
+impl Access {
+    fn new(endpoint: &Endpoint) -> Result<Self, CredentialsError> {
+        let Credentials { tls, headers } = Credentials::read(endpoint)?;
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(endpoint.timeout));
-        let https = HttpsConnectorBuilder::new()
-            .with_tls_config(tls(&endpoint)?)
-            .https_or_http();
+        let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
         let connector = match endpoint.protocol {
             Protocol::Grpc => https.enable_http2().wrap_connector(tcp),
             Protocol::Http => https.enable_all_versions().wrap_connector(tcp),
@@ -80,8 +79,53 @@ impl Client {
             .http2_keep_alive_timeout(endpoint.timeout);
         Ok(Self {
             pool: pool.build(connector),
-            endpoint,
+            headers,
         })
+    }
+}
+
+impl Client {
+    pub(super) fn new(endpoint: Endpoint) -> Result<Self, CredentialsError> {
+        let current = Current {
+            looked: Instant::now(),
+            written: Written::of(&endpoint),
+            access: Arc::new(Access::new(&endpoint)?),
+        };
+        Ok(Self {
+            endpoint,
+            current: Mutex::new(current),
+        })
+    }
+
+    /// With what the files hold now; with what they held before while it cannot be used.
+    fn access(&self) -> Arc<Access> {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.looked.elapsed() >= LOOK {
+            current.looked = Instant::now();
+            let written = Written::of(&self.endpoint);
+            if written != current.written {
+                // What cannot be used is not read again before it changes again.
+                current.written = written;
+                let endpoint = &self.endpoint.name;
+                match Access::new(&self.endpoint) {
+                    Ok(access) => {
+                        current.access = Arc::new(access);
+                        info!(
+                            endpoint,
+                            "certificates and headers have changed; using the new ones"
+                        );
+                    }
+                    Err(error) => {
+                        let why = chain(&error);
+                        warn!(
+                            endpoint,
+                            why, "certificates or headers have changed; keeping those before"
+                        );
+                    }
+                }
+            }
+        }
+        Arc::clone(&current.access)
     }
 
     /// Tries once. Returns the answer and the bytes of the body that was sent.
@@ -138,12 +182,13 @@ impl Client {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = uri.clone();
-        request.headers_mut().extend(self.endpoint.headers.clone());
+        let access = self.access();
+        request.headers_mut().extend(access.headers.clone());
         match self.endpoint.protocol {
             Protocol::Grpc => grpc::headers(&mut request, self.endpoint.compression),
             Protocol::Http => otlp_http::headers(&mut request, self.endpoint.compression),
         }
-        match self.pool.request(request).await {
+        match access.pool.request(request).await {
             Ok(response) => self.read(response).await,
             Err(error) => Answer::Retry {
                 after: None,
@@ -175,72 +220,4 @@ impl Client {
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
-fn tls(endpoint: &Endpoint) -> Result<ClientConfig, ClientError> {
-    let provider = rustls::crypto::ring::default_provider();
-    let config = ClientConfig::builder_with_provider(provider.into())
-        .with_safe_default_protocol_versions()
-        .map_err(ClientError::Tls)?
-        .with_root_certificates(roots(endpoint)?);
-    match &endpoint.tls.client {
-        None => Ok(config.with_no_client_auth()),
-        Some(client) => {
-            let chain = certificates(&client.cert_file)?;
-            let path = client.key_file.clone();
-            let key =
-                PrivateKeyDer::from_pem_file(&path).map_err(|source| ClientError::Key { path, source })?;
-            let path = client.cert_file.clone();
-            config
-                .with_client_auth_cert(chain, key)
-                .map_err(|source| ClientError::Identity { path, source })
-        }
-    }
-}
-
-/// The named authorities, or the system's. A plain endpoint needs none.
-fn roots(endpoint: &Endpoint) -> Result<RootCertStore, ClientError> {
-    let mut roots = RootCertStore::empty();
-    let secure = endpoint
-        .uris
-        .iter()
-        .flatten()
-        .any(|uri| uri.scheme_str() == Some("https"));
-    match &endpoint.tls {
-        Tls {
-            ca_file: Some(path), ..
-        } => {
-            for certificate in certificates(path)? {
-                let path = path.clone();
-                roots
-                    .add(certificate)
-                    .map_err(|source| ClientError::Authority { path, source })?;
-            }
-        }
-        Tls { ca_file: None, .. } if secure => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            if roots.is_empty() {
-                return Err(ClientError::NoSystemRoots);
-            }
-        }
-        Tls { .. } => {}
-    }
-    Ok(roots)
-}
-
-fn certificates(path: &std::path::Path) -> Result<Vec<CertificateDer<'static>>, ClientError> {
-    let fault = |source| ClientError::Certificates {
-        path: path.to_owned(),
-        source,
-    };
-    let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
-        .map_err(fault)?
-        .collect::<Result<_, _>>()
-        .map_err(fault)?;
-    if certificates.is_empty() {
-        return Err(ClientError::NoCertificate {
-            path: path.to_owned(),
-        });
-    }
-    Ok(certificates)
 }

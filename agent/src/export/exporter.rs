@@ -7,7 +7,8 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     Endpoint, WhenFull,
-    client::{Client, ClientError},
+    client::Client,
+    credentials::CredentialsError,
     lane::Lane,
     queue::{Queue, Room},
     traffic::Traffic,
@@ -41,7 +42,7 @@ pub struct Full {
 
 impl Exporter {
     /// Reads certificates and sets up the client; connects only when there is something to send.
-    pub fn new(endpoint: Endpoint) -> Result<Self, ClientError> {
+    pub fn new(endpoint: Endpoint) -> Result<Self, CredentialsError> {
         let queue = Queue::new(endpoint.queue, endpoint.batch, Arc::new(Ledger::default()));
         let heartbeats = Signal::ALL
             .into_iter()

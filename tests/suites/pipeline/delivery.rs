@@ -7,10 +7,11 @@ use innerspan::model::Signal;
 use serde_json::json;
 use tempfile::TempDir;
 use tests::{
-    authority::{Authority, write},
+    authority::{Authority, Certificate, write},
     client::{Grpc, post},
     collector::Collector,
     metrics::Account,
+    patience::until_true,
     request::Request,
 };
 use tonic::codec::CompressionEncoding;
@@ -170,6 +171,49 @@ fn a_collector_of_an_unknown_authority_gets_nothing() {
     };
     assert_eq!(agent.account("default", Signal::Traces), held);
     assert_eq!(collector.arrivals().len(), 0);
+}
+
+#[test]
+fn a_header_that_changes_in_its_file_is_sent_without_a_new_start() {
+    let collector = Collector::start();
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("headers");
+    fs::write(&file, "authorization: Bearer old").unwrap();
+    let agent = agent(&[endpoint(&collector, json!({"headers_file": file}))], json!({}));
+    let client = Grpc::connect(&agent.grpc());
+    client.send(&Request::new(Signal::Traces, 0..1)).unwrap();
+    assert_eq!(collector.until_arrived(1)[0].headers[AUTHORIZATION], "Bearer old");
+    fs::write(&file, "authorization: Bearer new").unwrap();
+    until_true("a request with the new header", || {
+        client.send(&Request::new(Signal::Traces, 0..1)).unwrap();
+        collector.arrivals().last().unwrap().headers[AUTHORIZATION] == "Bearer new"
+    });
+}
+
+#[test]
+fn a_certificate_that_is_replaced_is_shown_without_a_new_start() {
+    let authority = Authority::new();
+    let collector = Collector::start_with_tls(&authority);
+    let dir = TempDir::new().unwrap();
+    let show = |client: Certificate| {
+        let cert_file = write(dir.path(), "tls.crt", &client.certificate);
+        (cert_file, write(dir.path(), "tls.key", &client.key))
+    };
+    let (cert_file, key_file) = show(Authority::new().sign());
+    let ca_file = write(dir.path(), "ca.crt", &authority.certificate());
+    let tls = json!({"tls": {"ca_file": ca_file, "cert_file": cert_file, "key_file": key_file}});
+    let agent = agent(&[endpoint(&collector, tls)], json!({}));
+    Grpc::connect(&agent.grpc())
+        .send(&Request::new(Signal::Traces, 0..10))
+        .unwrap();
+    agent.until_requests("default", Signal::Traces, "retryable", 1);
+    assert_eq!(
+        collector.arrivals().len(),
+        0,
+        "a stranger's certificate was enough"
+    );
+    show(authority.sign());
+    agent.until_account("default", Signal::Traces, &Account::exported(10));
 }
 
 #[test]

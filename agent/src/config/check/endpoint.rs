@@ -1,32 +1,20 @@
 //! The endpoints: addresses, credentials and bounds of each, and what must differ between them.
 
-use std::io::Read;
+use std::path::PathBuf;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use http::{HeaderMap, Uri};
 
 use super::{Check, open};
 use crate::{
     config::{document::Path, raw, units::Size},
-    export::{self, Batch, ClientCertificate, Compression, Endpoint, Protocol, Queue, Retry, Tls, WhenFull},
+    export::{
+        self, Batch, ClientCertificate, Compression, Endpoint, Protocol, Queue, Retry, Tls, WhenFull, headers,
+    },
     model::Signal,
 };
 
-/// Of a headers file; what is larger is something else.
-const MAX_HEADERS_FILE: u64 = 64 * 1024;
-
 const MAX_NAME: usize = 63;
 const MAX_CONCURRENCY: usize = 256;
-
-/// What the exporter writes itself.
-const RESERVED: [HeaderName; 7] = [
-    header::CONNECTION,
-    header::CONTENT_ENCODING,
-    header::CONTENT_LENGTH,
-    header::CONTENT_TYPE,
-    header::HOST,
-    header::TE,
-    header::TRANSFER_ENCODING,
-];
 
 impl Check<'_> {
     pub(super) fn export(&mut self, raw: &raw::Export, largest: Size) -> Option<export::Config> {
@@ -77,7 +65,7 @@ impl Check<'_> {
             );
         }
         let uris = self.uris(path, raw);
-        let headers = self.headers(path, raw);
+        let (headers, headers_file) = self.headers(path, raw);
         let tls = self.tls(path, raw);
         let timeout = self.positive_time(&path.key("timeout"), raw.timeout);
         let batch = Batch {
@@ -96,6 +84,7 @@ impl Check<'_> {
                 raw::Compression::None => Compression::None,
             },
             headers,
+            headers_file,
             tls,
             timeout,
             batch,
@@ -200,56 +189,23 @@ impl Check<'_> {
         }
     }
 
-    /// The headers of both sources; each value is marked, so that nothing shows it.
-    fn headers(&mut self, path: &Path, raw: &raw::Endpoint) -> HeaderMap {
+    /// The headers of the configuration and their file, which is read again whenever it changes.
+    fn headers(&mut self, path: &Path, raw: &raw::Endpoint) -> (HeaderMap, Option<PathBuf>) {
         let mut headers = HeaderMap::new();
         for (name, value) in &raw.headers {
-            let here = path.key("headers").entry(name);
-            self.header(&mut headers, &here, name, &value.0);
-        }
-        let here = path.key("headers_file");
-        let Some(file) = self.file(&here, &raw.headers_file) else {
-            return headers;
-        };
-        // That it cannot be opened is said already.
-        let Ok(file) = open(&file) else { return headers };
-        let mut text = String::new();
-        if let Err(error) = file.take(MAX_HEADERS_FILE).read_to_string(&mut text) {
-            self.fault(&here, format!("holds no text ({error})"));
-        }
-        for (number, line) in text
-            .lines()
-            .enumerate()
-            .filter(|(_, line)| !line.trim().is_empty())
-        {
-            match line.split_once(':') {
-                Some((name, value)) => self.header(&mut headers, &here, name.trim(), value.trim()),
-                None => self.fault(&here, format!("line {}: expected `name: value`", number + 1)),
+            if let Err(fault) = headers::add(&mut headers, name, &value.0) {
+                self.fault(&path.key("headers").entry(name), fault.to_string());
             }
         }
-        headers
-    }
-
-    fn header(&mut self, headers: &mut HeaderMap, path: &Path, name: &str, value: &str) {
-        let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else {
-            return self.fault(path, "has a header name with a letter that HTTP does not allow");
-        };
-        if RESERVED.contains(&name) || name.as_str().starts_with("grpc-") {
-            return self.fault(
-                path,
-                format!("sets {name}, which innerspan writes itself: remove it"),
-            );
+        let here = path.key("headers_file");
+        let file = self.file(&here, &raw.headers_file);
+        // That it cannot be opened is said already.
+        if let Some(file) = file.as_ref().filter(|file| open(file).is_ok()) {
+            for fault in headers::add_file(&mut headers.clone(), file) {
+                self.fault(&here, fault.to_string());
+            }
         }
-        let Ok(mut value) = HeaderValue::from_str(value) else {
-            return self.fault(
-                path,
-                format!("has a value for {name} with a letter that HTTP does not allow"),
-            );
-        };
-        value.set_sensitive(true);
-        if headers.insert(&name, value).is_some() {
-            self.fault(path, format!("sets {name} a second time: keep one"));
-        }
+        (headers, file)
     }
 }
 
