@@ -16,6 +16,8 @@ mod build;
 mod functions;
 mod image;
 mod module;
+#[doc(hidden)]
+pub mod oracle;
 mod pages;
 mod rtti;
 

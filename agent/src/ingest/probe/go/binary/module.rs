@@ -160,7 +160,7 @@ impl Rtti {
                 && image.word(section.checked_add(16)?).ok()? == words[word::TEXT];
             let (links, count) = (words[at + 3], words[at + 4]);
             (first && count == words[at + 5] && count <= MAX_TYPELINKS)
-                .then_some(links..links.checked_add(count * 4)?)
+                .then_some(links..links.checked_add(count.checked_mul(4)?)?)
         })?;
         (image.holds(&types) && image.holds(&links)).then_some(Self { types, links })
     }
