@@ -1,25 +1,30 @@
-//! What the kernel tells: the eBPF programs, loaded and attached once, at start.
+//! What the kernel tells: the eBPF programs, loaded once, at start.
 //!
-//! In: the object that `build.rs` embeds. Out: counters, and for each probe whether it works or why
-//! not. Must not know OTLP, nor whose a process is.
+//! In: the object that `build.rs` embeds. Out: counters, calls of Go functions, and for each probe
+//! whether it works or why not. Must not know OTLP, nor whose a process is.
 //!
 //! A missing ability turns its probe off and never the agent: [`Probe::load`] cannot fail. It needs
-//! the capabilities BPF and PERFMON and nothing else, neither tracefs nor the kernel's BTF.
+//! the capabilities that [`CAPABILITIES`] names and nothing else, neither tracefs nor the kernel's BTF.
 
 pub mod go;
 mod kernel;
 mod load;
 mod metrics;
 
-use std::error::Error as _;
+use std::{error::Error as _, sync::Arc};
 
+use link::Object;
 use tracing::{info, warn};
 
-use self::kernel::process_exec::ProcessExec;
 pub use self::load::Fault;
+use self::{
+    go::attach::{Programs, Uprobes},
+    kernel::process_exec::ProcessExec,
+};
 
-/// All that the kernel asks of a process that loads and attaches these programs; the chart grants them.
-pub const CAPABILITIES: &[&str] = &["BPF", "PERFMON"];
+/// All that the kernel asks of a process that loads these programs and attaches them to others; the chart
+/// grants them.
+pub const CAPABILITIES: &[&str] = &["BPF", "PERFMON", "SYS_PTRACE"];
 
 /// What is probed.
 #[derive(Clone, Debug)]
@@ -30,10 +35,11 @@ pub struct Config {
     pub services: Vec<go::catalogue::Service>,
 }
 
-/// The eBPF programs of this agent. They stay attached as long as this lives.
+/// The eBPF programs of this agent. They stay in the kernel as long as this lives.
 #[derive(Debug)]
 pub struct Probe {
-    process_exec: Result<ProcessExec, Fault>,
+    process_exec: Result<ProcessExec, Arc<Fault>>,
+    go_call: Result<Arc<Programs>, Arc<Fault>>,
 }
 
 /// Does a probe work, and if not, why?
@@ -46,15 +52,46 @@ pub enum State<'a> {
 impl Probe {
     #[must_use]
     pub fn load() -> Self {
-        let process_exec = load::object().and_then(|mut object| ProcessExec::attach(&mut object));
-        match &process_exec {
-            Ok(_) => info!(probe = abi::process_exec::PROGRAM, "attached"),
-            Err(reason) => {
-                let reason = with_sources(reason);
-                warn!(probe = abi::process_exec::PROGRAM, reason, "disabled");
+        Self::load_by(Uprobes::load)
+    }
+
+    /// As on a kernel that has no links for many probes, or not good ones: before 6.6.
+    #[must_use]
+    pub fn load_without_multi_links() -> Self {
+        Self::load_by(Uprobes::load_for_events)
+    }
+
+    fn load_by(load_uprobes: fn(&Object) -> Result<Uprobes, Fault>) -> Self {
+        let probe = Self::try_load(load_uprobes).unwrap_or_else(|fault| {
+            // One reason for all.
+            let fault = Arc::new(fault);
+            Self {
+                process_exec: Err(Arc::clone(&fault)),
+                go_call: Err(fault),
+            }
+        });
+        for (name, state) in probe.states() {
+            match state {
+                State::Attached => info!(probe = name, "attached"),
+                State::Disabled { reason } => {
+                    warn!(probe = name, reason = with_sources(reason), "disabled");
+                }
             }
         }
-        Self { process_exec }
+        probe
+    }
+
+    fn try_load(load_uprobes: fn(&Object) -> Result<Uprobes, Fault>) -> Result<Self, Fault> {
+        let object = load::object()?;
+        let process_exec = ProcessExec::attach(&object);
+        let go_call = load_uprobes(&object);
+        let mut maps = object.into_maps();
+        let process_exec = process_exec.and_then(|link| ProcessExec::new(link, &mut maps));
+        let go_call = go_call.and_then(|uprobes| Programs::new(uprobes, &mut maps));
+        Ok(Self {
+            process_exec: process_exec.map_err(Arc::new),
+            go_call: go_call.map(Arc::new).map_err(Arc::new),
+        })
     }
 
     /// Programs started on this node since the probe was attached.
@@ -63,11 +100,26 @@ impl Probe {
         self.process_exec.as_ref().ok()?.count()
     }
 
+    /// The programs for calls of Go functions, which are attached to one process after another.
+    pub fn go_call(&self) -> Result<&Arc<Programs>, &Arc<Fault>> {
+        self.go_call.as_ref()
+    }
+
+    /// Of each probe, by name.
     #[must_use]
-    pub fn state(&self) -> State<'_> {
-        match &self.process_exec {
-            Ok(_) => State::Attached,
-            Err(reason) => State::Disabled { reason },
+    pub fn states(&self) -> [(&'static str, State<'_>); 2] {
+        [
+            (abi::process_exec::PROGRAM, State::of(&self.process_exec)),
+            (abi::go_call::PROBE, State::of(&self.go_call)),
+        ]
+    }
+}
+
+impl<'a> State<'a> {
+    fn of<T>(probe: &'a Result<T, Arc<Fault>>) -> Self {
+        match probe {
+            Ok(_) => Self::Attached,
+            Err(reason) => Self::Disabled { reason },
         }
     }
 }

@@ -14,6 +14,8 @@ pub mod register;
 
 use crate::bytes::as_bytes;
 
+/// The name of the probe.
+pub const PROBE: &str = "go_call";
 /// The program at the entry of a function, and the one at its return.
 pub const ENTER: &str = "enter";
 pub const LEAVE: &str = "leave";

@@ -41,6 +41,8 @@ pub enum Fault {
         log: String,
         source: io::Error,
     },
+    #[error("the kernel does not attach the program `{name}`")]
+    Attach { name: &'static str, source: io::Error },
 }
 
 /// What a program is loaded as.

@@ -2,7 +2,6 @@
 
 use std::{
     ffi::CStr,
-    io,
     os::fd::{AsFd as _, OwnedFd},
 };
 
@@ -13,13 +12,10 @@ use crate::{Fault, Kind, Object, call};
 pub struct RawTracepoint(#[expect(dead_code, reason = "open as long as the program runs")] OwnedFd);
 
 impl RawTracepoint {
-    /// Loads the program and attaches it: the two faults it can have.
-    pub fn attach(
-        object: &Object,
-        program: &'static str,
-        tracepoint: &CStr,
-    ) -> Result<io::Result<Self>, Fault> {
-        let program = object.load(program, Kind::RawTracepoint)?;
-        Ok(call::open_raw_tracepoint(program.as_fd(), tracepoint).map(Self))
+    pub fn attach(object: &Object, name: &'static str, tracepoint: &CStr) -> Result<Self, Fault> {
+        let program = object.load(name, Kind::RawTracepoint)?;
+        call::open_raw_tracepoint(program.as_fd(), tracepoint)
+            .map(Self)
+            .map_err(|source| Fault::Attach { name, source })
     }
 }

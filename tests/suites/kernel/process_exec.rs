@@ -12,7 +12,8 @@ const STARTED: u64 = 100;
 #[test]
 fn every_started_program_is_counted() {
     let probe = Probe::load();
-    if let State::Disabled { reason } = probe.state() {
+    let [(_, state), _] = probe.states();
+    if let State::Disabled { reason } = state {
         panic!("the probe is disabled: {reason}");
     }
     let before = probe.process_execs().unwrap();

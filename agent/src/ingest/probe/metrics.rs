@@ -21,10 +21,12 @@ impl Collector for Probe {
             None,
             MetricType::Gauge,
         )?;
-        let attached = matches!(self.state(), State::Attached);
-        for (state, is) in [("attached", attached), ("disabled", !attached)] {
-            let labels = [("probe", abi::process_exec::PROGRAM), ("state", state)];
-            ConstGauge::new(i64::from(is)).encode(states.encode_family(&labels)?)?;
+        for (probe, state) in self.states() {
+            let attached = matches!(state, State::Attached);
+            for (state, is) in [("attached", attached), ("disabled", !attached)] {
+                let labels = [("probe", probe), ("state", state)];
+                ConstGauge::new(i64::from(is)).encode(states.encode_family(&labels)?)?;
+            }
         }
         if let Some(execs) = self.process_execs() {
             let count = encoder.encode_descriptor(
@@ -41,6 +43,8 @@ impl Collector for Probe {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use prometheus_client::{encoding::text, registry::Registry};
 
     use super::super::Fault;
@@ -49,8 +53,10 @@ mod tests {
     #[test]
     fn a_disabled_probe_shows_its_state_and_counts_nothing() {
         let mut registry = Registry::default();
+        let fault = Arc::new(Fault::NotBuilt);
         registry.register_collector(Box::new(Probe {
-            process_exec: Err(Fault::NotBuilt),
+            process_exec: Err(Arc::clone(&fault)),
+            go_call: Err(fault),
         }));
         let mut shown = String::new();
         text::encode(&mut shown, &registry).unwrap();
@@ -60,6 +66,8 @@ mod tests {
             [
                 r#"innerspan_ingest_probe_state{probe="process_exec",state="attached"} 0"#,
                 r#"innerspan_ingest_probe_state{probe="process_exec",state="disabled"} 1"#,
+                r#"innerspan_ingest_probe_state{probe="go_call",state="attached"} 0"#,
+                r#"innerspan_ingest_probe_state{probe="go_call",state="disabled"} 1"#,
             ]
         );
     }

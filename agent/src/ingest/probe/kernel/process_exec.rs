@@ -2,33 +2,33 @@
 //!
 //! In: the loaded object. Out: the count, read from the kernel whenever it is asked for.
 
-use std::fmt;
+use std::{collections::HashMap, fmt};
 
 use abi::process_exec::{COUNTS, PROGRAM, SLOT, TRACEPOINT};
-use aya::{
-    Ebpf,
-    maps::{MapData, PerCpuArray},
-    programs::{RawTracePoint, raw_trace_point::RawTracePointLink},
-};
+use aya::maps::{Map, MapData, PerCpuArray};
+use link::{Object, RawTracepoint};
 
 use crate::ingest::probe::load::{self, Fault};
 
 pub(in crate::ingest::probe) struct ProcessExec {
     counts: PerCpuArray<MapData, u64>,
     /// The program runs until this is dropped.
-    _link: RawTracePointLink,
+    _link: RawTracepoint,
 }
 
 impl ProcessExec {
-    pub(in crate::ingest::probe) fn attach(object: &mut Ebpf) -> Result<Self, Fault> {
-        let counts = object.take_map(COUNTS).ok_or(Fault::Missing(COUNTS))?;
-        let counts = PerCpuArray::try_from(counts).map_err(Fault::Map)?;
-        let program: &mut RawTracePoint = load::program(object, PROGRAM)?;
-        program.load()?;
-        let link = program.attach(TRACEPOINT)?;
+    /// Starts the program, while the object's maps are in their place.
+    pub(in crate::ingest::probe) fn attach(object: &Object) -> Result<RawTracepoint, Fault> {
+        RawTracepoint::attach(object, PROGRAM, TRACEPOINT).map_err(Fault::of_program)
+    }
+
+    pub(in crate::ingest::probe) fn new(
+        link: RawTracepoint,
+        maps: &mut HashMap<String, MapData>,
+    ) -> Result<Self, Fault> {
         Ok(Self {
-            counts,
-            _link: program.take_link(link)?,
+            counts: load::map(maps, COUNTS, Map::PerCpuArray)?,
+            _link: link,
         })
     }
 
