@@ -49,10 +49,11 @@ fn section_headers_are_not_needed() {
 #[test]
 #[cfg(feature = "lab")]
 fn every_go_since_1_20_is_understood() {
-    for version in ["1.20.14", "1.21.13", "1.22.12", "1.23.12", "1.24.9", "1.25.3"] {
-        let toolchain = format!("go{version}");
+    for toolchain in [
+        "go1.20", "go1.21.0", "go1.22.0", "go1.23.0", "go1.24.0", "go1.25.0",
+    ] {
         for flags in [&[STRIPPED][..], &[PIE, STRIPPED], &[PIE, EXTERNAL]] {
-            let executable = Executable::build(flags, &[("GOTOOLCHAIN", &toolchain)]);
+            let executable = Executable::build(flags, &[("GOTOOLCHAIN", toolchain)]);
             executable.check();
             assert_eq!(executable.read().build().go, toolchain);
         }
