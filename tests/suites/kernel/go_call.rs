@@ -161,6 +161,23 @@ fn a_call_that_a_panic_unwound_gives_way_to_the_next() {
 }
 
 #[test]
+fn a_call_whose_end_is_seen_before_its_last_instruction_is_told_with_its_error() {
+    const CALLS: usize = 300;
+    let stub = Watched {
+        error: Some(1),
+        ..Watched::new("main.Stub")
+    };
+    let mut trace = Trace::of(&[stub]);
+    trace.program.run(&format!("stub {CALLS}"));
+    let records = trace.records();
+    let calls = records.calls();
+    assert_eq!(calls.len(), CALLS);
+    for (at, (_, end)) in calls.into_iter().enumerate() {
+        assert_eq!(end.failed, Some(at % 3 == 0), "{at}");
+    }
+}
+
+#[test]
 fn of_a_hot_function_only_chosen_and_slow_calls_are_told_and_all_are_counted() {
     const CALLS: u64 = 1_000;
     let threshold = 50_000_000;
