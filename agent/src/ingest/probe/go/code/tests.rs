@@ -8,6 +8,7 @@ use super::{
 };
 
 mod program;
+mod results;
 mod sample;
 
 use self::{program::Program, sample::Sample};
@@ -170,6 +171,23 @@ fn call_never_ends_where_it_begins() {
     // push rbp; mov rbp, rsp; lea rax, [rax + rbx]; pop rbp; ret
     let sum = Sample::of(&[0x55, 0x48, 0x89, 0xe5, 0x48, 0x8d, 0x04, 0x18, 0x5d, 0xc3]);
     check(&sum, &[], &[], checked(0), &[ret(9, vec![])]);
+}
+
+/// No compiler makes it: dead code that jumps to the start would seem to be where a call comes in.
+#[test]
+fn call_comes_in_at_the_start() {
+    let body = [
+        &[0x48, 0x39, 0xc0][..],   // cmp rax, rax
+        &[0x55, 0x90, 0x5d, 0xc3], // push rbp; nop; pop rbp; ret
+        &[0xeb, 0xf7, 0xeb, 0xf5], // two jumps to the start
+    ];
+    let nop = Return {
+        offset: 4,
+        frame: 8,
+        kind: ReturnKind::Early,
+        results: vec![],
+    };
+    check(&Sample::of(&body.concat()), &[], &[], checked(3), &[nop]);
 }
 
 /// No compiler makes it: one of the two ways returns with the stack out of balance.
