@@ -188,7 +188,7 @@ fn asked<'n>(name: &[u8], names: &HashSet<&'n str>) -> Option<(&'n str, bool)> {
 
 /// A generic function may be asked for with the shape of its type arguments (`Do[go.shape.int]`), or without
 /// (`Do[...]`) for all shapes. That is the code which every call runs; `Do[int]` is a wrapper of it, for a
-/// function value, and has to be asked for by that name.
+/// function value, and has to be asked for by that name. Go 1.20 writes all of them as `Do[...]`.
 fn named<'n>(name: &str, names: &HashSet<&'n str>) -> Option<&'n str> {
     if let Some(asked) = names.get(name) {
         return Some(asked);
