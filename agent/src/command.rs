@@ -13,7 +13,6 @@ use innerspan::{
     admin,
     config::{self, Config, Environment},
     identify::cluster::{self, Host, NodeWatch},
-    ingest::probe::Probe,
     pipeline::Pipeline,
     telemetry,
 };
@@ -99,7 +98,7 @@ fn complain(text: &str) {
 
 /// Builds everything, so that all that hinders a start is known at once, and then runs it.
 fn start(config: Config) -> Result<ExitCode, Vec<anyhow::Error>> {
-    let pipeline = Pipeline::build(config.pipeline, &config.ingest.otlp, config.export);
+    let pipeline = Pipeline::build(config.pipeline, config.ingest, config.correlate, config.export);
     let admin = admin::Server::bind(&config.admin);
     let (pipeline, admin) = match (pipeline, admin) {
         (Ok(pipeline), Ok(admin)) => (pipeline, admin),
@@ -125,7 +124,6 @@ fn drive(pipeline: Pipeline, admin: admin::Server, cluster: cluster::Config) -> 
 
     let mut registry = telemetry::registry(BUILD);
     pipeline.register(&mut registry);
-    registry.register_collector(Box::new(Probe::load()));
 
     let (phase, phases) = watch::channel(admin::Phase::Starting);
     let view = admin::View {

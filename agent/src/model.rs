@@ -10,6 +10,7 @@ mod heartbeat;
 mod ledger;
 mod notice;
 mod payload;
+pub mod process;
 mod reason;
 mod resource;
 mod signal;

@@ -3,6 +3,8 @@
 //! ingest → admission → one bounded queue per endpoint → export. A payload is admitted by all endpoints
 //! that take its signal or by none, so an acknowledged item is in each of their ledgers.
 
+mod calls;
+
 use std::{io, sync::Arc, time::Duration};
 
 use prometheus_client::registry::Registry;
@@ -13,7 +15,9 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
+use self::calls::{Seen, Source};
 use crate::{
+    config::{Correlate, Ingest},
     export::{self, Exporter},
     ingest::otlp::{self, Intake, Refused, Stamp},
     model::{ByteSize, Heartbeat, Payload, ResourceAttributes, Signal, Tally, Watchdog},
@@ -55,6 +59,8 @@ pub struct Pipeline {
     server: otlp::Server,
     received: otlp::Metrics,
     exporters: Arc<[Exporter]>,
+    /// None if the probes are turned off.
+    calls: Option<Source>,
     pulse: Arc<Heartbeat>,
     standstill: Duration,
 }
@@ -63,11 +69,12 @@ impl Pipeline {
     /// Binds every address and reads every certificate.
     pub fn build(
         config: Config,
-        ingest: &otlp::Config,
+        ingest: Ingest,
+        correlate: Correlate,
         export: export::Config,
     ) -> Result<Self, Vec<StartError>> {
         let mut errors = Vec::new();
-        let server = otlp::Server::bind(ingest).map_err(|fault| errors.push(fault.into()));
+        let server = otlp::Server::bind(&ingest.otlp).map_err(|fault| errors.push(fault.into()));
         let answer = export
             .endpoints
             .iter()
@@ -88,6 +95,10 @@ impl Pipeline {
                 server,
                 received: otlp::Metrics::default(),
                 exporters: exporters.into(),
+                calls: ingest
+                    .probe
+                    .enabled
+                    .then(|| Source::load(ingest.probe, correlate.calls)),
                 pulse: Arc::default(),
                 standstill: answer + STANDSTILL,
             }),
@@ -98,6 +109,9 @@ impl Pipeline {
     pub fn register(&self, registry: &mut Registry) {
         self.received.register(registry);
         export::Metrics::register(registry, &self.exporters);
+        if let Some(calls) = &self.calls {
+            calls.register(registry);
+        }
     }
 
     /// Watches the data path from outside it.
@@ -121,7 +135,12 @@ impl Pipeline {
 
         let router = Router {
             exporters: Arc::clone(&self.exporters),
+            seen: Arc::default(),
         };
+        let calls = self
+            .calls
+            .map(|calls| calls.start(attributes.clone(), router.clone(), stop.clone()))
+            .transpose()?;
         let stamp = stamps(attributes);
         let mut serving = tokio::spawn(self.server.run(router, stamp, self.received, stop.clone()));
         tokio::select! {
@@ -136,6 +155,13 @@ impl Pipeline {
             .is_ok();
         if !answered {
             serving.abort();
+        }
+        if let Some(calls) = calls
+            && time::timeout(self.config.shutdown_grace / 4, calls)
+                .await
+                .is_err()
+        {
+            warn!("the last calls that were seen are lost: the endpoints have no room for them");
         }
         self.exporters.iter().for_each(Exporter::close);
         let drained = time::timeout_at(end, lanes.wait()).await.is_ok();
@@ -199,6 +225,7 @@ fn stamps(mut attributes: watch::Receiver<ResourceAttributes>) -> watch::Receive
 #[derive(Clone, Debug)]
 struct Router {
     exporters: Arc<[Exporter]>,
+    seen: Arc<Seen>,
 }
 
 impl Intake for Router {
@@ -220,6 +247,7 @@ impl Intake for Router {
         if places.is_empty() {
             return Err(Refused::NoEndpoint);
         }
+        self.seen.note(&payload);
         for (exporter, place) in places {
             exporter.push(payload.clone(), place);
         }

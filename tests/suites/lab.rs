@@ -17,6 +17,9 @@ use std::{
 use serde::Deserialize;
 use tempfile::NamedTempFile;
 
+/// What the agent saw itself, in the account.
+const OWN: &str = "innerspan";
+
 const COMPONENTS: [&str; 4] = ["containerd", "etcd", "kube-apiserver", "kubelet"];
 
 #[test]
@@ -32,11 +35,13 @@ fn every_span_of_a_real_cluster_is_accounted_for_and_nothing_is_left_behind() {
     the_golden_renderings_are_those_of_the_chart(&lab);
     spans_of_all_components_arrive_and_name_their_node(&lab);
     what_was_sent_was_received_and_exported(&lab);
+    what_the_agent_saw_itself_arrives(&lab);
     a_collector_that_was_away_gets_everything(&lab);
     a_full_queue_refuses_and_loses_nothing(&lab);
 
     first_process_killed(&lab);
     an_interrupt_ends_the_demonstration(&lab);
+    components_that_do_not_trace_are_seen_into(&lab);
     before.is_as_it_was();
 }
 
@@ -85,17 +90,31 @@ fn spans_of_all_components_arrive_and_name_their_node(lab: &Lab) {
 
 fn what_was_sent_was_received_and_exported(lab: &Lab) {
     for (component, line) in lab.settled().components {
-        assert_eq!(line.sent, line.received, "{component}: {line:?}");
+        assert_eq!(line.sent, Some(line.received), "{component}: {line:?}");
         assert_eq!(line.received, line.exported, "{component}: {line:?}");
         assert_eq!(line.exported, line.arrived, "{component}: {line:?}");
         assert_eq!(line.dropped, 0, "{component}: {line:?}");
     }
 }
 
+/// The agent makes spans all the time, so there is no instant at which nothing is under way; but often one at which
+/// all of them have arrived.
+fn what_the_agent_saw_itself_arrives(lab: &Lab) {
+    until(
+        "all of the agent's own spans at the collector",
+        Duration::from_mins(2),
+        || {
+            let own = lab.account().components.remove(OWN).unwrap();
+            assert_eq!((own.dropped, own.nameless), (0, 0), "{own:?}");
+            (own.received > 0 && own.received == own.exported && own.exported == own.arrived).then_some(())
+        },
+    );
+}
+
 fn a_collector_that_was_away_gets_everything(lab: &Lab) {
     lab.away(Duration::from_secs(20));
     for (component, line) in lab.settled().components {
-        assert_eq!(line.sent, line.arrived, "{component}: {line:?}");
+        assert_eq!(line.sent, Some(line.arrived), "{component}: {line:?}");
         assert_eq!(line.received, line.exported, "{component}: {line:?}");
         assert_eq!(line.dropped, 0, "{component}: {line:?}");
     }
@@ -188,6 +207,28 @@ fn an_interrupt_ends_the_demonstration(lab: &Lab) {
     assert!(said.contains("kubelet > containerd: trace"), "{said}");
 }
 
+/// All six components with their own tracing off: `lab --native off --once` succeeds only if each client's call of the
+/// pod's start has the call that served it as its child.
+fn components_that_do_not_trace_are_seen_into(lab: &Lab) {
+    let shown = lab.run(&["--native", "off", "--once"]);
+    assert_success(&shown);
+    let said = String::from_utf8_lossy(&shown.stdout);
+    for (span, service) in [
+        ("syncReplicaSet", "kube-controller-manager"),
+        ("etcdserverpb.KV/Txn", "apiserver"),
+        ("etcdserverpb.KV/Txn", "etcd"),
+        ("schedulePod", "kube-scheduler"),
+        ("SyncPod", "kubelet"),
+        ("runtime.v1.RuntimeService/RunPodSandbox", "kubelet"),
+        ("runtime.v1.RuntimeService/RunPodSandbox", "containerd"),
+    ] {
+        let is_shown = said
+            .lines()
+            .any(|line| line.contains(span) && line.contains(service));
+        assert!(is_shown, "{span} of {service}: {said}");
+    }
+}
+
 /// What the suite finds on the machine before, and must find after.
 #[derive(Debug, PartialEq, Eq)]
 struct Machine {
@@ -236,7 +277,8 @@ struct Account {
 
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 struct Line {
-    sent: u64,
+    /// Nothing that the agent makes itself was sent to it.
+    sent: Option<u64>,
     received: u64,
     exported: u64,
     dropped: u64,
@@ -285,13 +327,19 @@ impl Lab {
         serde_json::from_slice(&taken.stdout).unwrap()
     }
 
-    /// The account of a quiet instant: nothing is under way, and nothing was sent while it was taken.
+    /// The account of what components sent, at a quiet instant: nothing is under way, and nothing was sent while it
+    /// was taken.
     fn settled(&self) -> Account {
         until("a quiet instant", Duration::from_mins(2), || {
-            let first = self.account();
+            let account = || {
+                let mut account = self.account();
+                account.components.remove(OWN);
+                account
+            };
+            let first = account();
             // Longer than the collector gathers what it passes on.
             thread::sleep(Duration::from_millis(500));
-            let second = self.account();
+            let second = account();
             let quiet = first == second && second.components.values().all(|line| line.held == 0);
             quiet.then_some(second)
         })

@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use sha2::{Digest as _, Sha256};
 
-use self::{cgroup::Tree, components::Components, node::Node, space::Ground};
+use self::{boot::Native, cgroup::Tree, components::Components, node::Node, space::Ground};
 use crate::place;
 
 mod account;
@@ -111,7 +111,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// From nothing to the demonstration, and back to nothing, whatever happens in between.
 fn session(ground: &Ground, args: &Args) -> anyhow::Result<ExitCode> {
     patience::heed_interrupts()?;
-    let outcome = boot::up(ground, &args.options).and_then(|node| demonstrate(&node));
+    let outcome = boot::up(ground, &args.options).and_then(|node| demonstrate(&node, args.options.native));
     if outcome.is_ok() && !args.once {
         println!("\nThe lab runs until Ctrl-C; `cargo xtask lab exec -- kubectl get pods -A` looks into it.");
         patience::interruption();
@@ -122,9 +122,12 @@ fn session(ground: &Ground, args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 /// A success only if the traces are whole and no span was dropped.
-fn demonstrate(node: &Node) -> anyhow::Result<()> {
+fn demonstrate(node: &Node, native: Native) -> anyhow::Result<()> {
     let pod = demo::start(node)?;
-    demo::show(node, &pod)?;
+    match native {
+        Native::On => demo::show(node, &pod)?,
+        Native::Off => demo::show_calls(node, &pod)?,
+    }
     let account = account::take(node)?;
     println!();
     print::account(&account);

@@ -84,6 +84,7 @@ const ROOMS: &[Room] = &[
             "model",
             "ingest",
             "identify",
+            "correlate",
             "export",
             "pipeline",
             "admin",
@@ -102,7 +103,7 @@ const ROOMS: &[Room] = &[
         path: "main",
         may: &["command"],
     },
-    // Starts what runs beside the data path: the watch of the node, the probes, the admin server.
+    // Starts what runs beside the data path: the watch of the node, the admin server.
     Room {
         path: "command",
         may: &[
@@ -112,7 +113,6 @@ const ROOMS: &[Room] = &[
             "admin",
             "telemetry",
             "identify/cluster",
-            "ingest/probe",
         ],
     },
 ];

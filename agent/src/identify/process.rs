@@ -10,19 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A process by its number in the PID namespace of /proc.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Pid(pub u32);
-
-/// A file that is run, in the version that it has now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Executable {
-    device: u64,
-    inode: u64,
-    size: u64,
-    /// Seconds and nanoseconds.
-    changed: (i64, i64),
-}
+use crate::model::process::{Executable, Pid};
 
 /// A process that runs an executable which it did not run before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +92,7 @@ impl Processes {
                 device: file.dev(),
                 inode: file.ino(),
                 size: file.size(),
-                changed: (file.mtime(), file.mtime_nsec()),
+                modified: (file.mtime(), file.mtime_nsec()),
             }),
             Err(error) => {
                 self.refused |= error.kind() == io::ErrorKind::PermissionDenied;

@@ -11,16 +11,16 @@ mod kernel;
 mod load;
 mod metrics;
 
-use std::{error::Error as _, sync::Arc};
+use std::{error::Error, sync::Arc};
 
 use link::Object;
 use tracing::{info, warn};
 
-pub use self::load::Fault;
 use self::{
     go::attach::{Programs, Uprobes},
     kernel::process_exec::ProcessExec,
 };
+pub use self::{load::Fault, metrics::Metrics};
 
 /// All that the kernel asks of a process that loads these programs and attaches them to others; the chart
 /// grants them.
@@ -94,6 +94,11 @@ impl Probe {
         })
     }
 
+    #[must_use]
+    pub fn metrics(self: &Arc<Self>) -> Metrics {
+        Metrics(Arc::clone(self))
+    }
+
     /// Programs started on this node since the probe was attached.
     #[must_use]
     pub fn process_execs(&self) -> Option<u64> {
@@ -125,7 +130,7 @@ impl<'a> State<'a> {
 }
 
 /// The whole chain in one line: the kernel's own word comes last.
-fn with_sources(fault: &Fault) -> String {
+fn with_sources(fault: &dyn Error) -> String {
     let mut line = fault.to_string();
     let mut source = fault.source();
     while let Some(cause) = source {

@@ -27,6 +27,9 @@ pub(crate) const COMPONENTS: [(&str, &str); 4] = [
     ("containerd", "containerd"),
 ];
 
+/// What the agent saw itself, whichever component it is about.
+const OWN: &str = "innerspan";
+
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Line {
     /// Seen on the loopback, where a capture runs.
@@ -54,8 +57,40 @@ pub(crate) struct Account {
 pub(crate) fn await_components(node: &Node) -> anyhow::Result<()> {
     patience::until("spans of all four components", Duration::from_mins(4), || {
         let account = take(node)?;
-        match account.lines.iter().find(|(_, line)| line.received == 0) {
+        match account
+            .lines
+            .iter()
+            .find(|(component, line)| **component != OWN && line.received == 0)
+        {
             Some((component, _)) => bail!("none of {component} yet"),
+            None => Ok(()),
+        }
+    })
+}
+
+/// After its start the agent leaves what components may report themselves to them, until they had the time to.
+pub(crate) const LISTENS: Duration = Duration::from_secs(11);
+
+/// The components that the agent looks into, by `service.name`.
+const TRACED: [&str; 6] = [
+    "apiserver",
+    "containerd",
+    "etcd",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kubelet",
+];
+
+/// Waits until the agent has its probes in every component.
+pub(crate) fn await_traced(node: &Node) -> anyhow::Result<()> {
+    patience::until("probes in all components", Duration::from_mins(1), || {
+        let metrics = metrics(node)?;
+        let is_traced = |service: &&str| {
+            let label = format!(r#"service="{service}""#);
+            total(&metrics, "innerspan_ingest_go_processes", &[&label]) > 0
+        };
+        match TRACED.iter().find(|service| !is_traced(service)) {
+            Some(service) => bail!("none in {service} yet"),
             None => Ok(()),
         }
     })
@@ -72,6 +107,7 @@ pub(crate) fn take(node: &Node) -> anyhow::Result<Account> {
     };
     let metrics = metrics(node)?;
     let arrived = spans::of(&recorder::read(&dir.join(recorder::FILE))?);
+    let (own, arrived): (Vec<_>, Vec<_>) = arrived.into_iter().partition(|span| span.own);
     let nameless: Vec<_> = arrived
         .iter()
         .filter(|span| span.node.is_none())
@@ -79,26 +115,37 @@ pub(crate) fn take(node: &Node) -> anyhow::Result<Account> {
         .collect();
     let (arrived, nameless) = (spans::count(&arrived), spans::count(&nameless));
     let of = |counts: &BTreeMap<String, u64>, service: &str| counts.get(service).copied().unwrap_or(0);
-    let lines = COMPONENTS.map(|(component, service)| {
-        let labels = [r#"signal="traces""#, &format!(r#"component="{component}""#)];
-        let total = |metric: &str| total(&metrics, metric, &labels);
-        let line = Line {
-            sent: sent.as_ref().map(|sent| of(sent, service)),
-            received: total("innerspan_export_items_received_total"),
-            exported: total("innerspan_export_items_exported_total"),
-            dropped: total("innerspan_export_items_dropped_total"),
-            held: total("innerspan_export_items_held"),
-            arrived: of(&arrived, service),
-            nameless: of(&nameless, service),
-        };
-        (component, line)
-    });
+    let own: u64 = spans::count(&own).values().sum();
+    let lines = COMPONENTS
+        .into_iter()
+        .chain([(OWN, OWN)])
+        .map(|(component, service)| {
+            let labels = [r#"signal="traces""#, &format!(r#"component="{component}""#)];
+            let total = |metric: &str| total(&metrics, metric, &labels);
+            let line = Line {
+                sent: sent
+                    .as_ref()
+                    .filter(|_| component != OWN)
+                    .map(|sent| of(sent, service)),
+                received: total("innerspan_export_items_received_total"),
+                exported: total("innerspan_export_items_exported_total"),
+                dropped: total("innerspan_export_items_dropped_total"),
+                held: total("innerspan_export_items_held"),
+                arrived: if component == OWN {
+                    own
+                } else {
+                    of(&arrived, service)
+                },
+                nameless: of(&nameless, service),
+            };
+            (component, line)
+        });
     let refused = ["full", "busy"].map(|outcome| {
         let outcome = format!(r#"outcome="{outcome}""#);
         total(&metrics, "innerspan_ingest_otlp_requests_total", &[&outcome])
     });
     Ok(Account {
-        lines: lines.into(),
+        lines: lines.collect(),
         refused: refused.iter().sum(),
     })
 }

@@ -25,12 +25,22 @@ use super::{
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
+    /// Whether the components trace natively.
+    #[arg(long, value_enum, default_value_t = Native::On)]
+    pub(crate) native: Native,
     /// Keep the packets between components and agent in target/lab/capture.pcap.
     #[arg(long)]
     capture: bool,
     /// A value for the chart, as in `helm --set`.
     #[arg(long = "set", value_name = "NAME=VALUE")]
     settings: Vec<String>,
+}
+
+/// The components' own tracing: that of their configuration, which a user has or has not written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Native {
+    On,
+    Off,
 }
 
 /// Up, for a user who leaves: an interrupted start leaves nothing behind, a failed one can be examined.
@@ -79,6 +89,9 @@ pub(crate) fn up(ground: &Ground, options: &Options) -> anyhow::Result<Node> {
     agent::push(&world, &crane, &agent)?;
     say("node 1: containerd");
     let node = Node::start(&world, 1)?;
+    if options.native == Native::On {
+        node.trace()?;
+    }
     if options.capture {
         node.capture(capture::FILTER)?;
     }
@@ -91,8 +104,18 @@ pub(crate) fn up(ground: &Ground, options: &Options) -> anyhow::Result<Node> {
     cluster::install_collector(&node)?;
     say("innerspan");
     agent::install(&node, &options.settings)?;
-    say("spans of all four components");
-    account::await_components(&node)?;
+    say("probes in all components");
+    account::await_traced(&node)?;
+    match options.native {
+        Native::On => {
+            say("spans of all four components that trace natively");
+            account::await_components(&node)?;
+        }
+        Native::Off => {
+            say("the time in which the agent listens whether components trace natively");
+            thread::sleep(account::LISTENS);
+        }
+    }
     say("up");
     Ok(node)
 }

@@ -15,7 +15,6 @@ use crate::place;
 /// `kubeadm init` and the kubelet together, because each waits for the other.
 pub(crate) fn init(node: &Node) -> anyhow::Result<()> {
     let components = &node.space.ground.components;
-    let patches = place::root().join("deploy/control-plane/kubeadm-patches");
     let config = node.dir().join("etc/kubernetes/kubeadm.yaml");
     template::install(
         &lab("kubeadm.yaml"),
@@ -23,7 +22,6 @@ pub(crate) fn init(node: &Node) -> anyhow::Result<()> {
         &[
             ("NODE_NAME", &node.name()),
             ("NODE_ADDRESS", &node::address(node.number).to_string()),
-            ("PATCHES", &patches.display().to_string()),
             ("REGISTRY", world::REGISTRY),
             ("KUBERNETES", components.version("kubernetes")),
             ("ETCD", components.version("etcd")),

@@ -21,6 +21,11 @@ use crate::place;
 
 /// Where a user puts the components' tracing set-up; the lab uses the same files.
 const CONTROL_PLANE: &str = "deploy/control-plane";
+/// Below /etc: what kubeadm changes in the control plane's pods, what the kubelet adds to its configuration, and the
+/// environment of containerd.
+const PATCHES: &str = "kubernetes/patches";
+const KUBELET_ADDITIONS: &str = "kubernetes/kubelet.conf.d";
+const CONTAINERD_ENVIRONMENT: &str = "default/containerd";
 
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
@@ -218,6 +223,16 @@ impl Node {
         // Two nodes must not have one machine id.
         fs::write(etc.join("machine-id"), format!("{:032x}\n", self.number))
             .context("cannot write a machine id")?;
+        // What kubeadm and the kubelet add to their configuration: nothing, until tracing is switched on.
+        [PATCHES, KUBELET_ADDITIONS].iter().try_for_each(|dir| {
+            let dir = etc.join(dir);
+            fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))
+        })
+    }
+
+    /// Switches the components' own tracing on, as a user would: before any of them starts.
+    pub(crate) fn trace(&self) -> anyhow::Result<()> {
+        let etc = self.dir().join("etc");
         let tracing = place::root().join(CONTROL_PLANE);
         for (from, to) in [
             (
@@ -227,6 +242,15 @@ impl Node {
             (
                 "kubelet-tracing.conf",
                 "kubernetes/kubelet.conf.d/10-tracing.conf",
+            ),
+            ("containerd-tracing.env", CONTAINERD_ENVIRONMENT),
+            (
+                "kubeadm-patches/etcd+json.yaml",
+                "kubernetes/patches/etcd+json.yaml",
+            ),
+            (
+                "kubeadm-patches/kube-apiserver+json.yaml",
+                "kubernetes/patches/kube-apiserver+json.yaml",
             ),
         ] {
             template::install(&tracing.join(from), &etc.join(to), &[])?;
@@ -262,10 +286,14 @@ impl Node {
         Ok(())
     }
 
-    /// Starts containerd, with the environment that switches its tracing on, and waits until it answers.
+    /// Starts containerd, with the environment that its unit would have, and waits until it answers.
     pub(crate) fn start_containerd(&self) -> anyhow::Result<()> {
-        let environment =
-            environment_file(&place::root().join(CONTROL_PLANE).join("containerd-tracing.env"))?;
+        let environment = self.dir().join("etc").join(CONTAINERD_ENVIRONMENT);
+        let environment = if environment.exists() {
+            environment_file(&environment)?
+        } else {
+            Vec::new()
+        };
         let words = ["containerd", "--config", "/etc/containerd/config.toml"].map(str::to_owned);
         self.space
             .daemon(&self.log_name("containerd"), &words, &environment)?;

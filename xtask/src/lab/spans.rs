@@ -10,6 +10,9 @@ use opentelemetry_proto::tonic::{
     common::v1::{AnyValue, KeyValue, any_value::Value},
 };
 
+/// The instrumentation scope of what the agent saw itself.
+const SCOPE: &str = "innerspan";
+
 #[derive(Debug, Clone)]
 pub(crate) struct Span {
     pub(crate) service: String,
@@ -22,6 +25,8 @@ pub(crate) struct Span {
     pub(crate) end: u64,
     /// `k8s.node.name` of its resource.
     pub(crate) node: Option<String>,
+    /// Whether the agent made it, and not the component itself.
+    pub(crate) own: bool,
     attributes: Vec<String>,
 }
 
@@ -43,7 +48,8 @@ pub(crate) fn of(requests: &[ExportTraceServiceRequest]) -> Vec<Span> {
             .unwrap_or_default();
         let service = text(resource, "service.name").unwrap_or("unnamed");
         let node = text(resource, "k8s.node.name");
-        for span in resource_spans.scope_spans.iter().flat_map(|scope| &scope.spans) {
+        let scopes = resource_spans.scope_spans.iter();
+        for (scope, span) in scopes.flat_map(|scope| scope.spans.iter().map(move |span| (scope, span))) {
             spans.push(Span {
                 service: service.to_owned(),
                 name: span.name.clone(),
@@ -53,6 +59,7 @@ pub(crate) fn of(requests: &[ExportTraceServiceRequest]) -> Vec<Span> {
                 begin: span.start_time_unix_nano,
                 end: span.end_time_unix_nano,
                 node: node.map(str::to_owned),
+                own: scope.scope.as_ref().is_some_and(|scope| scope.name == SCOPE),
                 attributes: span
                     .attributes
                     .iter()
@@ -95,6 +102,46 @@ pub(crate) fn tree(spans: &[Span], pod: &str, client: &str, server: &str) -> Opt
         .filter(|trace| calls(trace, client, server))
         .filter_map(|trace| walk(&trace))
         .max_by_key(|tree| tree.spans.len())
+}
+
+/// The traces that have a span of their own with one of the texts in it, in the order in which they begin, each with
+/// what has arrived of it.
+pub(crate) fn trees(spans: &[Span], texts: &[&str]) -> Vec<Tree> {
+    let mut traces: BTreeMap<&[u8], Vec<&Span>> = BTreeMap::new();
+    for span in spans {
+        traces.entry(&span.trace).or_default().push(span);
+    }
+    let is_about = |trace: &Vec<&Span>| {
+        trace
+            .iter()
+            .any(|span| texts.iter().any(|text| span.mentions(text)))
+    };
+    let mut trees: Vec<Tree> = traces
+        .into_values()
+        .filter(is_about)
+        .map(|trace| {
+            let ids: HashSet<_> = trace.iter().map(|span| &span.id).collect();
+            let mut roots: Vec<_> = trace.iter().filter(|span| !ids.contains(&span.parent)).collect();
+            roots.sort_by_key(|root| root.begin);
+            let mut ordered = Vec::new();
+            for root in roots {
+                descend(root, 0, &trace, &mut ordered);
+            }
+            Tree { spans: ordered }
+        })
+        .collect();
+    trees.sort_by_key(|tree| tree.spans.iter().map(|(_, span)| span.begin).min());
+    trees
+}
+
+/// The calls of `client` in these traces that have no call of `server` below them, of those named so.
+pub(crate) fn unserved<'a>(trees: &'a [Tree], client: &str, server: &str, names: &[&str]) -> Vec<&'a Span> {
+    let spans = || trees.iter().flat_map(|tree| &tree.spans).map(|(_, span)| span);
+    let is_served = |call: &Span| spans().any(|span| span.service == server && span.parent == call.id);
+    spans()
+        .filter(|span| span.service == client && names.contains(&&*span.name))
+        .filter(|call| !is_served(call))
+        .collect()
 }
 
 fn calls(trace: &[&Span], client: &str, server: &str) -> bool {
@@ -152,6 +199,7 @@ mod tests {
             begin: *begin,
             end: begin + 1,
             node: None,
+            own: false,
             attributes: vec!["default/demo-1".to_owned()],
         };
         spans.iter().map(span).collect()

@@ -1,3 +1,5 @@
+//! Events in, spans out, rendered as `name < parent`. Only `spans` touches the API.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -9,3 +9,4 @@ pub mod record;
 pub mod resolve;
 pub mod signature;
 mod tables;
+pub mod tracer;

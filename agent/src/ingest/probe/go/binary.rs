@@ -24,7 +24,7 @@ mod rtti;
 pub use self::{
     build::{Build, Module as Dependency},
     functions::{Function, Functions},
-    rtti::{Field, Kind, Signature, Type, Types},
+    rtti::{Field, Kind, Signature, Type, TypeTable},
 };
 use self::{image::Image, module::Module};
 
@@ -95,6 +95,13 @@ impl Binary {
         self.image.arch
     }
 
+    /// The linker's address of the program headers. A process says where they really are (`AT_PHDR`), and so what
+    /// bias it adds to every address.
+    #[must_use]
+    pub fn headers_address(&self) -> Option<u64> {
+        self.image.headers_address()
+    }
+
     #[must_use]
     pub fn build(&self) -> &Build {
         &self.build
@@ -120,9 +127,9 @@ impl Binary {
     }
 
     /// Makes the types ready to be looked up by name: it goes through all of them.
-    pub fn types(&self) -> Result<Types<'_>, Unreadable> {
+    pub fn types(&self) -> Result<TypeTable<'_>, Unreadable> {
         match &self.module.rtti {
-            Some(rtti) => Types::read(&self.image, rtti),
+            Some(rtti) => TypeTable::read(&self.image, rtti),
             None => Err(Unreadable::Corrupt("the description of its types")),
         }
     }

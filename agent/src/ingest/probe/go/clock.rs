@@ -51,6 +51,11 @@ impl Clock {
         Nanos::new(boot.count().saturating_add_signed(self.ahead))
     }
 
+    /// Now, by the wall clock as it was when the clocks were compared.
+    pub fn now(&self) -> Result<Nanos<Wall>, Errno> {
+        Ok(self.wall(Nanos::new(read(ClockId::CLOCK_BOOTTIME)?)))
+    }
+
     /// No instant is further off than this, unless the wall clock was set since the clocks were compared.
     #[must_use]
     pub fn error(&self) -> Duration {
@@ -72,16 +77,17 @@ impl Clock {
 
 impl Reading {
     fn take() -> Result<Self, Errno> {
-        let read = |clock| {
-            let nanoseconds = clock_gettime(clock)?.num_nanoseconds();
-            Ok(u64::try_from(nanoseconds).unwrap_or(0))
-        };
         Ok(Self {
             before: Nanos::new(read(ClockId::CLOCK_BOOTTIME)?),
             wall: Nanos::new(read(ClockId::CLOCK_REALTIME)?),
             after: Nanos::new(read(ClockId::CLOCK_BOOTTIME)?),
         })
     }
+}
+
+fn read(clock: ClockId) -> Result<u64, Errno> {
+    let nanoseconds = clock_gettime(clock)?.num_nanoseconds();
+    Ok(u64::try_from(nanoseconds).unwrap_or(0))
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use std::{
 use abi::go_call::{self, Capture, Prefix, Return, Source, register};
 
 use super::{
-    binary::{Arch, Binary, Function as Symbol, Functions, Types, Unreadable},
+    binary::{Arch, Binary, Function as Symbol, Functions, TypeTable, Unreadable},
     catalogue::{self, Function, Hot, Service, Variant},
     code::{self, Callees, EntryKind, Points, Refused, ReturnKind, Want},
     signature::{self, Place, Type, Variable},
@@ -34,6 +34,8 @@ pub struct Plan {
     /// Types whose values hold the native span of a context: the linker's address of the pointer type, and where in
     /// the value the `SpanContext` lies.
     pub span_types: Vec<(u64, u32)>,
+    /// The linker's address of the program headers.
+    pub headers: Option<u64>,
 }
 
 /// One function to probe.
@@ -91,6 +93,8 @@ pub enum Why {
     Several(Box<str>),
     #[error("{0} is written in assembler code")]
     Assembler(Box<str>),
+    #[error("{symbol} has another signature: {differs}")]
+    Signature { symbol: Box<str>, differs: Box<str> },
     #[error("`{path}` cannot be read: {reason}")]
     Capture { path: Box<str>, reason: Box<str> },
     #[error("there is no sound place for a probe: {0}")]
@@ -138,6 +142,7 @@ pub fn resolve(binary: &Binary, services: &[Service]) -> Result<Option<Plan>, Un
         probes: Vec::new(),
         missing: Vec::new(),
         span_types: layout::span_types(&types)?,
+        headers: binary.headers_address(),
     };
     // Two entries may stand for one function; the kernel would run the programs twice.
     let mut taken = BTreeSet::new();
@@ -168,7 +173,7 @@ fn runtime_names() -> Vec<String> {
 struct Target<'a> {
     binary: &'a Binary,
     functions: &'a Functions,
-    types: &'a Types<'a>,
+    types: &'a TypeTable<'a>,
     callees: Callees,
     file: &'static register::File,
 }
@@ -191,6 +196,7 @@ impl Target<'_> {
 
     fn variant(&self, function: &Function, variant: &Variant) -> Result<Probe, Why> {
         let symbol = self.symbol(&variant.symbol)?;
+        layout::confirm(self.types, variant)?;
         let params = self.places(&variant.params)?;
         let results = self.places(&variant.results)?;
         let context = params.iter().find(|(variable, _)| &*variable.name == "ctx");

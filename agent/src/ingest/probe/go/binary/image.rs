@@ -36,6 +36,8 @@ const LE: LittleEndian = LittleEndian;
 pub(super) struct Image {
     pages: Pages,
     pub(super) arch: Arch,
+    /// Where the program headers are in the file.
+    headers: u64,
     segments: Vec<Segment>,
     sections: Vec<Section>,
     relocations: Relocations,
@@ -95,6 +97,7 @@ impl Image {
         let table = relocation_table(program, &headers);
         let mut image = Self {
             arch,
+            headers: header.e_phoff(LE),
             segments,
             sections,
             relocations: Relocations::default(),
@@ -112,6 +115,14 @@ impl Image {
             .iter()
             .find(|section| section.name == name)
             .map(|section| section.address)
+    }
+
+    /// Where the program headers are mapped, if they are.
+    pub(super) fn headers_address(&self) -> Option<u64> {
+        self.segments
+            .iter()
+            .find(|segment| segment.offset <= self.headers && self.headers - segment.offset < segment.length)
+            .map(|segment| segment.address + (self.headers - segment.offset))
     }
 
     pub(super) fn read(&self, address: u64, into: &mut [u8]) -> Result<(), Unreadable> {

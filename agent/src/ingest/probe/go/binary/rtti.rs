@@ -25,13 +25,13 @@ mod space;
 
 /// The named types of an executable, ready to be looked up.
 #[derive(Debug)]
-pub struct Types<'b> {
+pub struct TypeTable<'b> {
     space: Space<'b>,
     /// The hash of a named type's full name and where the type is, ascending.
     named: Vec<(u64, u64)>,
 }
 
-impl<'b> Types<'b> {
+impl<'b> TypeTable<'b> {
     pub(super) fn read(image: &'b Image, rtti: &'b Rtti) -> Result<Self, Unreadable> {
         let space = Space { image, rtti };
         let mut named = Vec::new();

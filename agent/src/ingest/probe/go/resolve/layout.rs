@@ -1,17 +1,22 @@
-//! What the executable's own types say: how a struct is passed, and where a context keeps the native span.
+//! What the executable's own types say: how a struct is passed, whether a signature is right, and where a context
+//! keeps the native span.
 
 use abi::go_call;
 
-use super::super::{
-    binary::{Kind, Type, Types, Unreadable},
-    signature::Parts,
+use super::{
+    super::{
+        binary::{Kind, Type, TypeTable, Unreadable},
+        catalogue::Variant,
+        signature::{self, Parts},
+    },
+    Why,
 };
 
 /// Structs within structs that are followed; a struct of more levels goes to the stack anyway.
 const MAX_DEPTH: u8 = 8;
 
 /// What a struct by value needs of the registers.
-pub(super) fn parts(types: &Types<'_>, name: &str) -> Result<Parts, String> {
+pub(super) fn parts(types: &TypeTable<'_>, name: &str) -> Result<Parts, String> {
     let ty = types.named(name).map_err(|error| error.to_string())?;
     let ty = ty.ok_or_else(|| format!("the executable has no type {name}"))?;
     let mut parts = Parts {
@@ -61,6 +66,79 @@ fn add(ty: &Type<'_>, parts: &mut Parts, depth: u8) -> Result<(), Unreadable> {
     Ok(())
 }
 
+/// Refuses a form of a method whose parameters or results the executable describes otherwise.
+///
+/// The linker keeps the description of methods that are called through interfaces; of others nothing is known here,
+/// and the shapes of what is captured must tell.
+pub(super) fn confirm(types: &TypeTable<'_>, variant: &Variant) -> Result<(), Why> {
+    let Some((receiver, method)) = receiver(&variant.symbol) else {
+        return Ok(());
+    };
+    let Some(signature) = types
+        .named(&receiver)?
+        .map(|ty| ty.method(method))
+        .transpose()?
+        .flatten()
+    else {
+        return Ok(());
+    };
+    // The receiver comes first in the catalogue, and what no capture needs may be left out at the end.
+    let params = variant.params.iter().skip(1).map(|variable| &variable.ty);
+    let results = variant.results.iter().map(|variable| &variable.ty);
+    let differs = if params.len() > signature.params.len() || results.len() > signature.results.len() {
+        Some("it has fewer parameters or results".to_owned())
+    } else if !variant.results.is_empty() && variant.results.len() != signature.results.len() {
+        Some(format!("it has {} results", signature.results.len()))
+    } else {
+        let pairs = params
+            .zip(&signature.params)
+            .chain(results.zip(&signature.results));
+        let mut unlike = pairs.filter(|(written, found)| !is_like(written, found));
+        unlike
+            .next()
+            .map(|(written, found)| format!("{written:?} is {}", found.name().unwrap_or_default()))
+    };
+    differs.map_or(Ok(()), |differs| {
+        Err(Why::Signature {
+            symbol: variant.symbol.clone(),
+            differs: differs.into(),
+        })
+    })
+}
+
+/// `a/b.(*T).M` is the method `M` of `*a/b.T`.
+fn receiver(symbol: &str) -> Option<(String, &str)> {
+    let (package, rest) = symbol.split_once(".(*")?;
+    let (name, method) = rest.split_once(").")?;
+    (!method.contains('.')).then(|| (format!("*{package}.{name}"), method))
+}
+
+/// May a parameter that is written so be of this type?
+fn is_like(written: &signature::Type, found: &Type<'_>) -> bool {
+    match written {
+        signature::Type::Word | signature::Type::Small => matches!(
+            found.kind(),
+            Kind::Bool
+                | Kind::Integer
+                | Kind::Chan
+                | Kind::Func
+                | Kind::Map
+                | Kind::Pointer
+                | Kind::UnsafePointer
+        ),
+        signature::Type::Float => found.kind() == Kind::Float,
+        signature::Type::Pointer(name) => {
+            let element = found.element().ok().flatten();
+            found.kind() == Kind::Pointer
+                && element.is_some_and(|element| element.name().is_ok_and(|found| *found == **name))
+        }
+        signature::Type::String => found.kind() == Kind::String,
+        signature::Type::Slice(_) => found.kind() == Kind::Slice,
+        signature::Type::Interface | signature::Type::Holding(_) => found.kind() == Kind::Interface,
+        signature::Type::Struct(_) => found.kind() == Kind::Struct,
+    }
+}
+
 /// Types that a context may hold as its native span, as it holds them, each with the field that is the `SpanContext`.
 const SPANS: [(&str, &str); go_call::SPAN_TYPES] = [
     ("*go.opentelemetry.io/otel/sdk/trace.recordingSpan", "spanContext"),
@@ -69,7 +147,7 @@ const SPANS: [(&str, &str); go_call::SPAN_TYPES] = [
 ];
 
 /// Those of them that the executable has.
-pub(super) fn span_types(types: &Types<'_>) -> Result<Vec<(u64, u32)>, Unreadable> {
+pub(super) fn span_types(types: &TypeTable<'_>) -> Result<Vec<(u64, u32)>, Unreadable> {
     let mut found = Vec::new();
     for (name, field) in SPANS {
         let Some(held) = types.named(name)? else { continue };

@@ -6,7 +6,7 @@
 use abi::go_call::{self, Capture, Source, kind};
 
 use super::super::{
-    binary::{self, Kind, Types},
+    binary::{self, Kind, TypeTable},
     catalogue::{Path, Step},
     signature::{self, Place, Variable},
 };
@@ -25,7 +25,7 @@ pub(super) struct Value {
 impl Value {
     /// Follows a path; the error says where it leads nowhere.
     pub(super) fn find(
-        types: &Types<'_>,
+        types: &TypeTable<'_>,
         variable: &Variable,
         place: Place,
         path: &Path,
@@ -148,7 +148,7 @@ impl Way<'_> {
     }
 }
 
-fn lookup<'b>(types: &Types<'b>, name: &str) -> Result<binary::Type<'b>, String> {
+fn lookup<'b>(types: &TypeTable<'b>, name: &str) -> Result<binary::Type<'b>, String> {
     match types.named(name) {
         Ok(Some(ty)) => Ok(ty),
         Ok(None) => Err(format!("the executable has no type {name}")),
