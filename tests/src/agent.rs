@@ -92,11 +92,15 @@ pub fn laid_over(under: Value, over: Value) -> Value {
 // === impl Agent ===
 
 impl Agent {
-    /// Starts with a configuration laid over one that needs no cluster, and waits until it is ready.
+    /// Starts with a configuration laid over one that needs no cluster and sees none, and waits until it is ready.
     #[must_use]
     pub fn start(config: Value) -> Self {
         let alone = json!({
-            "ingest": {"otlp": {"grpc": ["127.0.0.1:0"], "http": ["127.0.0.1:0"]}},
+            "ingest": {
+                "otlp": {"grpc": ["127.0.0.1:0"], "http": ["127.0.0.1:0"]},
+                // A component on this machine is none of the test's business.
+                "probe": {"enabled": false},
+            },
             "identify": {"cluster": {"enabled": false, "node_name": "node1"}},
             "admin": {"address": "127.0.0.1:0"},
             "telemetry": {"log": {"level": "info", "format": "json"}},

@@ -71,6 +71,9 @@ enum Verb {
     },
     /// Write tests/data/otlp from the requests that a lab with --capture has seen so far.
     Record,
+    /// Build a program of the cluster, or of an earlier release, unless it is there, and say where it is.
+    #[command(hide = true)]
+    Program { family: String, program: String },
     /// Start a command in a place of the lab's cgroup tree.
     #[command(hide = true)]
     Enter {
@@ -101,6 +104,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Some(Verb::Record) => {
             let capture = ground()?.dir.join(capture::FILE);
             record::fixtures(&capture, &place::root().join("tests/data/otlp"))?;
+        }
+        Some(Verb::Program { family, program }) => {
+            let path = Components::locate()?.build_program(family, program)?;
+            println!("{}", path.display());
         }
         Some(Verb::Enter { place, command }) => return Err(enter(place, command)),
         Some(Verb::Recorder(args)) => recorder::serve(args)?,

@@ -188,7 +188,7 @@ impl Source {
         };
         thread::Builder::new()
             .name("probe".to_owned())
-            .spawn(move || watcher.run(&sender, &stop))?;
+            .spawn(move || watcher.run(sender, &stop))?;
         Ok(tokio::spawn(task.run(receiver)))
     }
 }
@@ -204,7 +204,7 @@ struct Watcher {
 }
 
 impl Watcher {
-    fn run(mut self, to: &mpsc::Sender<Batch>, stop: &CancellationToken) {
+    fn run(mut self, to: mpsc::Sender<Batch>, stop: &CancellationToken) {
         let mut execs = None;
         for turn in 0_u32.. {
             let last = stop.is_cancelled();
@@ -225,6 +225,8 @@ impl Watcher {
                 self.dropped.inc_by(count);
             }
             if last {
+                // The kernel takes seconds to take all probes off, which nobody has to wait for.
+                drop(to);
                 return;
             }
             thread::park_timeout(DRAIN);

@@ -81,7 +81,7 @@ const TRACED: [&str; 6] = [
     "kubelet",
 ];
 
-/// Waits until the agent has its probes in every component.
+/// Waits until the agent has its probes in every component, and in all functions of its catalogue.
 pub(crate) fn await_traced(node: &Node) -> anyhow::Result<()> {
     patience::until("probes in all components", Duration::from_mins(1), || {
         let metrics = metrics(node)?;
@@ -89,9 +89,14 @@ pub(crate) fn await_traced(node: &Node) -> anyhow::Result<()> {
             let label = format!(r#"service="{service}""#);
             total(&metrics, "innerspan_ingest_go_processes", &[&label]) > 0
         };
-        match TRACED.iter().find(|service| !is_traced(service)) {
-            Some(service) => bail!("none in {service} yet"),
-            None => Ok(()),
+        if let Some(service) = TRACED.iter().find(|service| !is_traced(service)) {
+            bail!("none in {service} yet");
+        }
+        match total(&metrics, "innerspan_ingest_go_functions", &[r#"state="missing""#]) {
+            0 => Ok(()),
+            missing => bail!(
+                "{missing} functions of the catalogue are not traced: the agent's log says which and why"
+            ),
         }
     })
 }

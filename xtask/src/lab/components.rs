@@ -19,7 +19,7 @@ use crate::place;
 
 mod families;
 
-use families::{Build, FAMILIES, Family, KUBERNETES, Link};
+use families::{Build, EARLIER, FAMILIES, Family, KUBERNETES, Link};
 
 /// One cold build of the largest family on a slow machine.
 const PATIENCE: Duration = Duration::from_hours(1);
@@ -42,6 +42,7 @@ impl Components {
         let go = go_version()?;
         let families = FAMILIES
             .iter()
+            .chain(&EARLIER)
             .map(|family| Ok((family.name, family.locate(&go)?)));
         Ok(Self {
             families: families.collect::<anyhow::Result<_>>()?,
@@ -57,6 +58,7 @@ impl Components {
     pub(crate) fn build_program(&self, family: &str, program: &str) -> anyhow::Result<PathBuf> {
         FAMILIES
             .iter()
+            .chain(&EARLIER)
             .filter(|known| known.name == family)
             .try_for_each(|known| self.build_family(known))?;
         Ok(self.program(family, program))
@@ -93,6 +95,7 @@ impl Components {
         let dirs: Vec<_> = self
             .families
             .iter()
+            .filter(|(name, _)| FAMILIES.iter().any(|family| family.name == *name))
             .map(|(_, built)| built.dir.display().to_string())
             .collect();
         dirs.join(":")
@@ -121,7 +124,7 @@ impl Family {
             }
         }
         let version = self.version()?;
-        hash.update(go);
+        hash.update(self.go.unwrap_or(go));
         hash.update(format!("{:?}{}", self.builds, ldflags(self.module, &version)));
         let key = hex(&hash.finalize())[..12].to_owned();
         let dir = place::cache()?.join("lab").join(format!("{}-{key}", self.name));
@@ -156,7 +159,13 @@ impl Family {
             let target = build.named.map_or_else(|| part.join(""), |name| part.join(name));
             let title = format!("{} {}: building {what}", self.name, built.version);
             let flags = ldflags(self.module, &built.version);
-            go(&title, &source, &build.arguments(&flags, &target), build.link)?;
+            go(
+                &title,
+                &source,
+                &build.arguments(&flags, &target),
+                build.link,
+                self.go,
+            )?;
         }
         fs::rename(&part, &built.dir).with_context(|| format!("cannot make {}", built.dir.display()))?;
         eprintln!(
@@ -217,6 +226,7 @@ fn generate_collector(source: &Path, part: &Path) -> anyhow::Result<PathBuf> {
         source,
         &arguments,
         Link::Static,
+        None,
     )?;
     let generated = part.join("source");
     let mut builder = Command::new(builder);
@@ -235,7 +245,13 @@ fn generate_collector(source: &Path, part: &Path) -> anyhow::Result<PathBuf> {
 }
 
 /// Runs go with a line on the terminal every few seconds: the largest family takes minutes.
-fn go(title: &str, dir: &Path, arguments: &[String], link: Link) -> anyhow::Result<()> {
+fn go(
+    title: &str,
+    dir: &Path,
+    arguments: &[String],
+    link: Link,
+    release: Option<&str>,
+) -> anyhow::Result<()> {
     let cgo = match link {
         Link::Static => "0",
         Link::Cgo | Link::CgoPie => "1",
@@ -246,6 +262,10 @@ fn go(title: &str, dir: &Path, arguments: &[String], link: Link) -> anyhow::Resu
         .args(arguments)
         .env("CGO_ENABLED", cgo)
         .env("GOFLAGS", "-mod=readonly -buildvcs=false");
+    if let Some(release) = release {
+        // Go fetches it as a module.
+        command.env("GOTOOLCHAIN", release);
+    }
     patience::with_progress(title, || patience::output(&mut command, PATIENCE))?;
     Ok(())
 }

@@ -6,6 +6,8 @@ pub(super) struct Family {
     pub(super) name: &'static str,
     /// The module whose version is the family's.
     pub(super) module: &'static str,
+    /// The release of Go that builds it, where the newest one would tell nothing new.
+    pub(super) go: Option<&'static str>,
     pub(super) builds: &'static [Build],
 }
 
@@ -46,6 +48,7 @@ pub(super) const FAMILIES: [Family; 8] = [
     Family {
         name: "images",
         module: "github.com/google/go-containerregistry",
+        go: None,
         builds: &[all(
             &["github.com/google/go-containerregistry/cmd/crane"],
             Link::Static,
@@ -54,6 +57,7 @@ pub(super) const FAMILIES: [Family; 8] = [
     Family {
         name: "cni",
         module: "github.com/containernetworking/plugins",
+        go: None,
         builds: &[all(
             &[
                 "github.com/containernetworking/plugins/plugins/main/bridge",
@@ -67,6 +71,7 @@ pub(super) const FAMILIES: [Family; 8] = [
     Family {
         name: "etcd",
         module: "go.etcd.io/etcd/server/v3",
+        go: None,
         builds: &[
             one(&["go.etcd.io/etcd/server/v3"], "etcd"),
             one(&["go.etcd.io/etcd/etcdctl/v3"], "etcdctl"),
@@ -75,6 +80,7 @@ pub(super) const FAMILIES: [Family; 8] = [
     Family {
         name: "containerd",
         module: "github.com/containerd/containerd/v2",
+        go: None,
         builds: &[
             all(
                 &[
@@ -92,21 +98,25 @@ pub(super) const FAMILIES: [Family; 8] = [
     Family {
         name: "helm",
         module: "helm.sh/helm/v3",
+        go: None,
         builds: &[all(&["helm.sh/helm/v3/cmd/helm"], Link::Static)],
     },
     Family {
         name: "coredns",
         module: "github.com/coredns/coredns",
+        go: None,
         builds: &[all(&["github.com/coredns/coredns"], Link::Static)],
     },
     Family {
         name: "collector",
         module: "go.opentelemetry.io/collector/service",
+        go: None,
         builds: &[one(&["."], "otelcol")],
     },
     Family {
         name: "kubernetes",
         module: KUBERNETES,
+        go: None,
         builds: &[
             all(
                 &[
@@ -121,6 +131,25 @@ pub(super) const FAMILIES: [Family; 8] = [
             ),
             all(&["k8s.io/kubernetes/cmd/kubelet"], Link::Cgo),
         ],
+    },
+];
+
+/// Earlier releases, which are looked into and never run.
+pub(super) const EARLIER: [Family; 2] = [
+    Family {
+        name: "kubernetes-1.34",
+        module: KUBERNETES,
+        go: Some("go1.24.9"),
+        builds: &[all(&["k8s.io/kubernetes/cmd/kubelet"], Link::Cgo)],
+    },
+    Family {
+        name: "containerd-1.7",
+        module: "github.com/containerd/containerd",
+        go: None,
+        builds: &[all(
+            &["github.com/containerd/containerd/cmd/containerd"],
+            Link::CgoPie,
+        )],
     },
 ];
 

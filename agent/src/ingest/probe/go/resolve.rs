@@ -131,7 +131,7 @@ pub fn resolve(binary: &Binary, services: &[Service]) -> Result<Option<Plan>, Un
         binary,
         functions: &functions,
         types: &types,
-        callees: Callees::find(|name| functions.named(name).first().map(|function| function.entry)),
+        callees: Callees::find(|name| functions.named(name).iter().map(|function| function.entry)),
         file: match binary.arch() {
             Arch::Amd64 => &register::AMD64,
             Arch::Arm64 => &register::ARM64,
@@ -164,7 +164,7 @@ fn runtime_names() -> Vec<String> {
     let mut names = Vec::new();
     Callees::find(|name| {
         names.push(name.to_owned());
-        None
+        Vec::new()
     });
     names
 }
