@@ -7,6 +7,7 @@
 
 use std::{fs::File, path::PathBuf, process::Command};
 
+use abi::go_call::{Capture, Source};
 use innerspan::{
     config,
     ingest::probe::go::{
@@ -15,7 +16,8 @@ use innerspan::{
     },
 };
 
-/// Resolves the catalogue in a program and checks what is missing, by the names of the spans.
+/// Resolves the catalogue in a program and checks what is missing, by the names of the spans, and that every value
+/// that is asked for has a place to be read from.
 fn check(family: &str, program: &str, service: &str, missing: &[&str]) -> Plan {
     let binary = Binary::open(File::open(built(family, program)).unwrap()).unwrap();
     let services = config::embedded_catalogue().unwrap();
@@ -29,6 +31,24 @@ fn check(family: &str, program: &str, service: &str, missing: &[&str]) -> Plan {
         .collect();
     absent.sort_unstable();
     assert_eq!(absent, missing, "{family}: {:?}", plan.missing);
+    for probe in &plan.probes {
+        let span = &probe.operation.span;
+        let has_place = |captures: &[Capture], count: usize| {
+            let asked = captures.iter().take(count);
+            asked.filter(|capture| capture.from != Source::NONE).count() == count
+        };
+        assert!(
+            has_place(&probe.spec.captures, probe.entry_captures.len()),
+            "{program}: {span}"
+        );
+        for (offset, point) in &probe.returns {
+            let returned = probe.return_captures.len();
+            assert!(
+                has_place(&point.captures, returned),
+                "{program}: {span} at {offset:#x}"
+            );
+        }
+    }
     plan
 }
 
@@ -58,7 +78,7 @@ fn built(family: &str, program: &str) -> PathBuf {
 }
 
 /// Where the error of a function is read when it returns.
-fn error_of(plan: &Plan, span: &str) -> abi::go_call::Source {
+fn error_of(plan: &Plan, span: &str) -> Source {
     let probe = plan
         .probes
         .iter()

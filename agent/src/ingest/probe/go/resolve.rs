@@ -252,7 +252,8 @@ impl Target<'_> {
                 |want: Option<usize>| want.map_or(Source::NONE, |want| self.source(&point.results, want));
             let mut captures = [Capture::NONE; go_call::RETURN_CAPTURES];
             for (row, (_, want, value)) in captures.iter_mut().zip(&returned) {
-                *row = value.capture(|word| source(want.map(|want| want + usize::from(word))));
+                // The words were asked for from the value's first one on.
+                *row = value.capture(|word| source(want.map(|want| want + usize::from(word - value.word))));
             }
             let action = Return {
                 spec: 0,
