@@ -10,6 +10,7 @@ mod heartbeat;
 mod ledger;
 mod notice;
 mod payload;
+pub mod pod;
 pub mod process;
 mod reason;
 mod resource;

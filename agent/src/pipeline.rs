@@ -3,7 +3,8 @@
 //! ingest → admission → one bounded queue per endpoint → export. A payload is admitted by all endpoints
 //! that take its signal or by none, so an acknowledged item is in each of their ledgers.
 
-mod calls;
+mod correlator;
+mod probes;
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -15,11 +16,18 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-use self::calls::{Seen, Source};
+use self::{
+    correlator::{Correlator, Parts, Seen},
+    probes::Probes,
+};
 use crate::{
     config::{Correlate, Ingest},
+    correlate,
     export::{self, Exporter},
-    ingest::otlp::{self, Intake, Refused, Stamp},
+    ingest::{
+        otlp::{self, Intake, Refused, Stamp},
+        probe::go::{clock, tracer::Tracer},
+    },
     model::{ByteSize, Heartbeat, Payload, ResourceAttributes, Signal, Tally, Watchdog},
 };
 
@@ -60,7 +68,10 @@ pub struct Pipeline {
     received: otlp::Metrics,
     exporters: Arc<[Exporter]>,
     /// None if the probes are turned off.
-    calls: Option<Source>,
+    probes: Option<Probes>,
+    services: Vec<Arc<str>>,
+    calls: correlate::calls::Config,
+    correlated: correlator::Metrics,
     pulse: Arc<Heartbeat>,
     standstill: Duration,
 }
@@ -95,10 +106,10 @@ impl Pipeline {
                 server,
                 received: otlp::Metrics::default(),
                 exporters: exporters.into(),
-                calls: ingest
-                    .probe
-                    .enabled
-                    .then(|| Source::load(ingest.probe, correlate.calls)),
+                services: correlator::names(&ingest.probe.services),
+                probes: ingest.probe.enabled.then(|| Probes::load(ingest.probe)),
+                calls: correlate.calls,
+                correlated: correlator::Metrics::default(),
                 pulse: Arc::default(),
                 standstill: answer + STANDSTILL,
             }),
@@ -109,8 +120,9 @@ impl Pipeline {
     pub fn register(&self, registry: &mut Registry) {
         self.received.register(registry);
         export::Metrics::register(registry, &self.exporters);
-        if let Some(calls) = &self.calls {
-            calls.register(registry);
+        self.correlated.register(registry);
+        if let Some(probes) = &self.probes {
+            probes.register(registry);
         }
     }
 
@@ -137,10 +149,20 @@ impl Pipeline {
             exporters: Arc::clone(&self.exporters),
             seen: Arc::default(),
         };
-        let calls = self
-            .calls
-            .map(|calls| calls.start(attributes.clone(), router.clone(), stop.clone()))
-            .transpose()?;
+        let batches = match self.probes {
+            Some(probes) => probes.start(stop.clone())?,
+            None => probes::none(),
+        };
+        let correlator = Correlator::new(Parts {
+            calls: self.calls,
+            services: self.services,
+            seed: Tracer::seed(),
+            now: clock::now()?,
+            metrics: self.correlated,
+            attributes: attributes.clone(),
+            router: router.clone(),
+        });
+        let correlator = tokio::spawn(correlator.run(batches));
         let stamp = stamps(attributes);
         let mut serving = tokio::spawn(self.server.run(router, stamp, self.received, stop.clone()));
         tokio::select! {
@@ -156,12 +178,9 @@ impl Pipeline {
         if !answered {
             serving.abort();
         }
-        if let Some(calls) = calls
-            && time::timeout(self.config.shutdown_grace / 4, calls)
-                .await
-                .is_err()
-        {
-            warn!("the last calls that were seen are lost: the endpoints have no room for them");
+        let correlated = time::timeout(self.config.shutdown_grace / 4, correlator).await;
+        if correlated.is_err() {
+            warn!("the last of what was seen is lost: the endpoints have no room for it");
         }
         self.exporters.iter().for_each(Exporter::close);
         let drained = time::timeout_at(end, lanes.wait()).await.is_ok();

@@ -1,7 +1,7 @@
 //! One question: which calls become spans, in which trace, below which parent?
 //!
-//! In: calls as they begin and end, and signs that a component traces natively. Out: spans. A call inside a call of
-//! the same goroutine is its child; a server's call is the child of the client's call that it serves; a call whose
+//! In: calls as they begin and end, and signs that a component traces natively. Out: the calls that ended, each as the
+//! span that it is, with whether that span is exported. A call inside a call of the same goroutine is its child; a server's call is the child of the client's call that it serves; a call whose
 //! context carries a native span is a child in the native trace.
 //!
 //! Invariant: no span waits for another. A call tells of itself when it begins, so that its children know their
@@ -18,7 +18,9 @@ use std::{
 
 pub use self::metrics::{Fate, Metrics};
 use crate::model::{
+    attr::{self, Value},
     call::{Begun, CallEvent, CallId, Captures, Ended, ProcessId},
+    pod::PodUid,
     time::{Nanos, Wall},
     trace::{Span, SpanContext, SpanId, SpanKind, TraceId},
 };
@@ -36,6 +38,20 @@ pub enum Mode {
     Always,
     /// No call of this component is exported.
     Off,
+}
+
+/// A call that has ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    pub span: Span,
+    /// The native span that was current when it began.
+    pub context: Option<SpanContext>,
+    /// The pod that it worked on, as it or a call around it said.
+    pub pod: Option<PodUid>,
+    /// Why its span is not exported, if it is not.
+    pub kept: Option<Fate>,
+    /// The name of the span by which the component itself reports the same call, where it does.
+    pub native: Option<Arc<str>>,
 }
 
 #[derive(Clone, Debug)]
@@ -82,6 +98,7 @@ struct Place {
     parent: Option<SpanId>,
     /// Why it is not exported, if it is not.
     kept: Option<Fate>,
+    pod: Option<PodUid>,
 }
 
 impl Calls {
@@ -106,16 +123,16 @@ impl Calls {
         *last = at.max(*last);
     }
 
-    /// Takes what happened; `spans` gets what is complete.
-    pub fn take(&mut self, event: CallEvent, spans: &mut Vec<Span>) {
+    /// Takes what happened; `complete` gets the calls that have ended.
+    pub fn take(&mut self, event: CallEvent, complete: &mut Vec<Call>) {
         match event {
             CallEvent::Begun(begun) => self.begin(begun),
-            CallEvent::Ended(ended) => spans.extend(self.end(ended)),
+            CallEvent::Ended(ended) => complete.extend(self.end(ended)),
             CallEvent::Slow(begun, ended) => {
                 let place = self.place(&begun);
-                spans.extend(self.close(begun, place, Some(ended)));
+                complete.push(self.close(begun, place, Some(ended)));
             }
-            CallEvent::Exited(process, at) => self.exit(process, at, spans),
+            CallEvent::Exited(process, at) => self.exit(process, at, complete),
         }
     }
 
@@ -139,17 +156,17 @@ impl Calls {
         self.bound();
     }
 
-    fn end(&mut self, ended: Ended) -> Option<Span> {
+    fn end(&mut self, ended: Ended) -> Option<Call> {
         let Some(open) = self.forget(ended.id) else {
             self.metrics.count(Fate::Unmatched);
             return None;
         };
         // What still stands deeper in the stack was left by a panic, and not by returning.
         self.unwind(ended.id.process, ended.id.goroutine, ended.id.depth);
-        self.close(open.begun, open.place, Some(ended))
+        Some(self.close(open.begun, open.place, Some(ended)))
     }
 
-    fn exit(&mut self, process: ProcessId, at: Nanos<Wall>, spans: &mut Vec<Span>) {
+    fn exit(&mut self, process: ProcessId, at: Nanos<Wall>, complete: &mut Vec<Call>) {
         let mut ids: Vec<CallId> = self
             .open
             .keys()
@@ -160,11 +177,9 @@ impl Calls {
         for id in ids {
             if let Some(open) = self.forget(id) {
                 self.metrics.count(Fate::Interrupted);
-                let interrupted = self.close(open.begun, open.place, None);
-                spans.extend(interrupted.map(|span| Span {
-                    end: at.max(span.start),
-                    ..span
-                }));
+                let mut interrupted = self.close(open.begun, open.place, None);
+                interrupted.span.end = at.max(interrupted.span.start);
+                complete.push(interrupted);
             }
         }
     }
@@ -178,6 +193,7 @@ impl Calls {
         }
         let kept = self.kept(begun);
         let around = self.around(id);
+        let mut pod = own_pod(&begun.captures).or_else(|| self.pod_around(id));
         let (own_trace, span_id) = identity::of(&self.seed, id);
         let (trace_id, parent) = match begun.context {
             Some(native) => {
@@ -187,16 +203,26 @@ impl Calls {
                 let parent = parent.map_or(native.span_id, |(place, _)| place.span_id);
                 (native.trace_id, Some(parent))
             }
-            None => match around.map(|(place, _)| place).or_else(|| self.client_of(begun)) {
-                Some(place) => (place.trace_id, Some(place.span_id)),
-                None => (own_trace, None),
-            },
+            None => {
+                let client = if around.is_none() {
+                    self.client_of(begun)
+                } else {
+                    None
+                };
+                pod = pod.or(client.and_then(|client| client.pod));
+                let exported = client.filter(|client| client.kept.is_none());
+                match around.map(|(place, _)| place).or(exported) {
+                    Some(place) => (place.trace_id, Some(place.span_id)),
+                    None => (own_trace, None),
+                }
+            }
         };
         Place {
             trace_id,
             span_id,
             parent,
             kept,
+            pod,
         }
     }
 
@@ -233,6 +259,13 @@ impl Calls {
             .map(|open| (open.place, open.begun.context))
     }
 
+    /// The pod that the innermost call around this one, on the same goroutine, worked on.
+    fn pod_around(&self, id: CallId) -> Option<PodUid> {
+        let stack = self.stacks.get(&(id.process, id.goroutine))?;
+        let calls = stack.iter().rev().filter_map(|outer| self.open.get(outer));
+        calls.map(|open| open.place).find_map(|place| place.pod)
+    }
+
     /// The one client call that this server's call can serve: same procedure, nothing that contradicts, in flight.
     fn client_of(&mut self, begun: &Begun) -> Option<Place> {
         let operation = &begun.operation;
@@ -256,7 +289,7 @@ impl Calls {
         }
         let open = self.open.get_mut(&found?)?;
         open.served = true;
-        open.place.kept.is_none().then_some(open.place)
+        Some(open.place)
     }
 
     /// Gives up the calls of a goroutine that lie as deep as `depth` or deeper: they cannot be in flight any more.
@@ -298,12 +331,9 @@ impl Calls {
         }
     }
 
-    /// The span of a call that ended, or that was cut off.
-    fn close(&mut self, begun: Begun, place: Place, ended: Option<Ended>) -> Option<Span> {
+    /// A call that ended, or that was cut off.
+    fn close(&mut self, begun: Begun, place: Place, ended: Option<Ended>) -> Call {
         self.metrics.count(place.kept.unwrap_or(Fate::Exported));
-        if place.kept.is_some() {
-            return None;
-        }
         let operation = begun.operation;
         let (end, error, returned) = match ended {
             Some(ended) => (ended.end, ended.failed.then(Box::default), ended.captures),
@@ -313,10 +343,13 @@ impl Calls {
                 Captures::new(),
             ),
         };
-        let mut attributes = operation.attributes.clone();
-        attributes.extend(begun.captures);
-        attributes.extend(returned);
-        Some(Span {
+        let said = operation
+            .attributes
+            .iter()
+            .cloned()
+            .chain(begun.captures)
+            .chain(returned);
+        let span = Span {
             service: Arc::clone(&operation.service),
             trace_id: place.trace_id,
             span_id: place.span_id,
@@ -326,9 +359,23 @@ impl Calls {
             start: begun.start,
             end: end.max(begun.start),
             error,
-            attributes,
-        })
+            attributes: said.map(|(key, value)| (key, Value::Text(value))).collect(),
+            links: Vec::new(),
+        };
+        Call {
+            span,
+            context: begun.context,
+            pod: place.pod,
+            kept: place.kept,
+            native: operation.native.clone(),
+        }
     }
+}
+
+/// The pod that a call names itself.
+fn own_pod(captures: &Captures) -> Option<PodUid> {
+    let uid = captures.iter().find(|(key, _)| &**key == attr::K8S_POD_UID);
+    uid.and_then(|(_, uid)| PodUid::parse(uid))
 }
 
 /// Do a client and a server speak of the same thing: some key in common, and none with two values?

@@ -14,8 +14,9 @@ use opentelemetry_proto::tonic::{
 use prost::Message as _;
 
 use crate::model::{
-    Component, Payload, ResourceAttributes, Signal, Tally, attr,
-    trace::{Span, SpanKind},
+    Component, Payload, ResourceAttributes, Signal, Tally,
+    attr::{self, Value},
+    trace::{Link, Span, SpanKind},
 };
 
 /// The instrumentation scope of everything that this agent saw itself.
@@ -60,11 +61,11 @@ pub fn encode(spans: Vec<Span>, node: &ResourceAttributes) -> Option<Payload> {
 
 /// The service's own name wins over one that the configuration gives to all resources.
 fn resource(service: &str, node: &ResourceAttributes) -> Resource {
-    let service = key_value(attr::SERVICE_NAME, service);
+    let service = key_value(attr::SERVICE_NAME, &service.into());
     let node = node.iter().filter(|(key, _)| *key != attr::SERVICE_NAME);
     Resource {
         attributes: std::iter::once(service)
-            .chain(node.map(|(key, value)| key_value(key, value)))
+            .chain(node.map(|(key, value)| key_value(key, &value.into())))
             .collect(),
         ..Resource::default()
     }
@@ -86,6 +87,7 @@ fn encode_span(span: Span) -> Encoded {
         start_time_unix_nano: span.start.count(),
         end_time_unix_nano: span.end.count(),
         attributes: attributes.map(|(key, value)| key_value(key, value)).collect(),
+        links: span.links.into_iter().map(encode_link).collect(),
         status: span.error.map(|error| Status {
             message: error.into(),
             code: status::StatusCode::Error.into(),
@@ -94,12 +96,24 @@ fn encode_span(span: Span) -> Encoded {
     }
 }
 
-fn key_value(key: &str, value: &str) -> KeyValue {
+fn encode_link(link: Link) -> span::Link {
+    span::Link {
+        trace_id: link.trace_id.0.to_vec(),
+        span_id: link.span_id.0.to_vec(),
+        ..span::Link::default()
+    }
+}
+
+fn key_value(key: &str, value: &Value) -> KeyValue {
+    let value = match value {
+        Value::Text(text) => any_value::Value::StringValue(text.to_string()),
+        Value::Integer(integer) => any_value::Value::IntValue(*integer),
+        Value::Number(number) => any_value::Value::DoubleValue(*number),
+        Value::Flag(flag) => any_value::Value::BoolValue(*flag),
+    };
     KeyValue {
         key: key.to_owned(),
-        value: Some(AnyValue {
-            value: Some(any_value::Value::StringValue(value.to_owned())),
-        }),
+        value: Some(AnyValue { value: Some(value) }),
         ..KeyValue::default()
     }
 }
@@ -124,6 +138,10 @@ mod tests {
             end: Nanos::new(7),
             error: Some("".into()),
             attributes: vec![(attr::K8S_POD_UID.into(), "u".into())],
+            links: vec![Link {
+                trace_id: TraceId([4; 16]),
+                span_id: SpanId([5; 8]),
+            }],
         }
     }
 
@@ -145,10 +163,10 @@ mod tests {
             .into_iter()
             .map(|one| (one.resource.unwrap().attributes, one.scope_spans[0].spans.len()))
             .collect();
-        let resource = |service| {
+        let resource = |service: &str| {
             vec![
-                key_value(attr::SERVICE_NAME, service),
-                key_value(attr::K8S_NODE_NAME, "n1"),
+                key_value(attr::SERVICE_NAME, &service.into()),
+                key_value(attr::K8S_NODE_NAME, &"n1".into()),
             ]
         };
         assert_eq!(shown, [(resource("etcd"), 1), (resource("kubelet"), 2)]);
@@ -161,6 +179,7 @@ mod tests {
         let span = &request.resource_spans[0].scope_spans[0].spans[0];
         assert!(span.parent_span_id.is_empty());
         assert_eq!(span.status.as_ref().unwrap().code, 2);
+        assert_eq!(span.links[0].span_id, [5; 8]);
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod http;
 mod json;
 mod listen;
 mod metrics;
+mod native;
 #[doc(hidden)]
 pub mod oracle;
 mod reply;
@@ -30,6 +31,7 @@ use std::{future::Future, net::SocketAddr, path::PathBuf, time::Duration};
 pub use self::{
     listen::{BindError, BindErrors},
     metrics::{Metrics, Protocol},
+    native::{NativeSpan, spans},
     server::Server,
     stamp::Stamp,
 };

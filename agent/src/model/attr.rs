@@ -1,4 +1,35 @@
-//! Attribute keys, as the OpenTelemetry semantic conventions (1.44.0) name them.
+//! Attributes: their keys, as the OpenTelemetry semantic conventions (1.44.0) name them, and their values.
+
+use std::sync::Arc;
+
+/// A key and its value.
+pub type Attribute = (Arc<str>, Value);
+
+/// What an attribute says; the kinds of OTLP's `AnyValue` that this agent makes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    Text(Box<str>),
+    Integer(i64),
+    Number(f64),
+    Flag(bool),
+}
+
+impl Value {
+    /// The value, if it is a text.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(text.into())
+    }
+}
 
 pub const CLOUD_AVAILABILITY_ZONE: &str = "cloud.availability_zone";
 pub const CLOUD_REGION: &str = "cloud.region";

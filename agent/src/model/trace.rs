@@ -2,7 +2,10 @@
 
 use std::{fmt, sync::Arc};
 
-use super::time::{Nanos, Wall};
+use super::{
+    attr::Attribute,
+    time::{Nanos, Wall},
+};
 
 /// The 16 bytes that all spans of one trace carry.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -30,8 +33,15 @@ pub enum SpanKind {
     Server,
 }
 
-/// A span that no component reported: made here, of what was seen from outside.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Another span, in this trace or another, that tells of the same work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Link {
+    pub trace_id: TraceId,
+    pub span_id: SpanId,
+}
+
+/// A span: made here of what was seen from outside, or the joinable part of one that a component reported.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Span {
     /// `service.name`: the component that did the work.
     pub service: Arc<str>,
@@ -44,7 +54,8 @@ pub struct Span {
     pub end: Nanos<Wall>,
     /// Why the work failed, if it did; empty if that is all that is known.
     pub error: Option<Box<str>>,
-    pub attributes: Vec<(Arc<str>, Box<str>)>,
+    pub attributes: Vec<Attribute>,
+    pub links: Vec<Link>,
 }
 
 impl fmt::Debug for TraceId {

@@ -90,11 +90,12 @@ fn calls(max_open: usize) -> Calls {
 }
 
 fn spans(calls: &mut Calls, events: &[CallEvent]) -> Vec<Span> {
-    let mut spans = Vec::new();
+    let mut complete = Vec::new();
     for event in events {
-        calls.take(event.clone(), &mut spans);
+        calls.take(event.clone(), &mut complete);
     }
-    spans
+    let exported = complete.into_iter().filter(|call| call.kept.is_none());
+    exported.map(|call| call.span).collect()
 }
 
 /// Each span as `name < parent`, in the order of leaving.
@@ -373,7 +374,7 @@ proptest! {
         );
         prop_assert!(count(Fate::Unmatched) <= ends);
         prop_assert_eq!(found.len() as u64, count(Fate::Exported));
-        let mut ids: Vec<SpanId> = found.iter().map(|span| span.span_id).collect();
+        let mut ids: Vec<SpanId> = found.iter().map(|call| call.span.span_id).collect();
         ids.sort_unstable();
         ids.dedup();
         prop_assert_eq!(ids.len(), found.len());

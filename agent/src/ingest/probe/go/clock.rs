@@ -85,6 +85,11 @@ impl Reading {
     }
 }
 
+/// Now, by the wall clock.
+pub fn now() -> Result<Nanos<Wall>, Errno> {
+    read(ClockId::CLOCK_REALTIME).map(Nanos::new)
+}
+
 fn read(clock: ClockId) -> Result<u64, Errno> {
     let nanoseconds = clock_gettime(clock)?.num_nanoseconds();
     Ok(u64::try_from(nanoseconds).unwrap_or(0))
