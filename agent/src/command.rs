@@ -19,7 +19,7 @@ use innerspan::{
 use tokio::{
     runtime::{Builder, Runtime},
     signal::unix::{Signal, SignalKind, signal},
-    sync::watch,
+    sync::{mpsc, watch},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -138,7 +138,8 @@ fn drive(pipeline: Pipeline, admin: admin::Server, cluster: cluster::Config) -> 
         let (node, attributes) = NodeWatch::new(cluster, Host::read(Path::new("/")));
         tokio::spawn(node.run());
         tokio::spawn(admin.run(view, CancellationToken::new()));
-        let mut running = data_path.spawn(pipeline.run(attributes, stop.clone()));
+        let (_pods, pods) = mpsc::channel(1);
+        let mut running = data_path.spawn(pipeline.run(attributes, pods, stop.clone()));
         phase.send_replace(admin::Phase::Running);
         info!(version = BUILD.version, revision = BUILD.revision, "running");
 

@@ -63,6 +63,7 @@ pub struct Identify {
 #[derive(Clone, Debug)]
 pub struct Correlate {
     pub calls: correlate::calls::Config,
+    pub pod_trace: correlate::pod_trace::Config,
 }
 
 /// Reads and checks a file, or the environment alone.

@@ -3,3 +3,4 @@
 //! Pure: no I/O, no task, no clock. Time is an argument, and what leaves is for others to send.
 
 pub mod calls;
+pub mod pod_trace;

@@ -10,25 +10,24 @@ use std::{io, sync::Arc, time::Duration};
 
 use prometheus_client::registry::Registry;
 use tokio::{
-    sync::watch,
+    sync::{mpsc, watch},
     time::{self, Instant},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use self::{
-    correlator::{Correlator, Parts, Seen},
+    correlator::{Correlator, Look, Parts, Seen, Sources},
     probes::Probes,
 };
 use crate::{
     config::{Correlate, Ingest},
-    correlate,
     export::{self, Exporter},
     ingest::{
         otlp::{self, Intake, Refused, Stamp},
         probe::go::{clock, tracer::Tracer},
     },
-    model::{ByteSize, Heartbeat, Payload, ResourceAttributes, Signal, Tally, Watchdog},
+    model::{ByteSize, Heartbeat, Payload, ResourceAttributes, Signal, Tally, Watchdog, pod::PodEvent},
 };
 
 /// How long a sender is held back when a queue is full, before it is refused: senders that wait cost less
@@ -70,7 +69,7 @@ pub struct Pipeline {
     /// None if the probes are turned off.
     probes: Option<Probes>,
     services: Vec<Arc<str>>,
-    calls: correlate::calls::Config,
+    correlate: Correlate,
     correlated: correlator::Metrics,
     pulse: Arc<Heartbeat>,
     standstill: Duration,
@@ -108,7 +107,7 @@ impl Pipeline {
                 exporters: exporters.into(),
                 services: correlator::names(&ingest.probe.services),
                 probes: ingest.probe.enabled.then(|| Probes::load(ingest.probe)),
-                calls: correlate.calls,
+                correlate,
                 correlated: correlator::Metrics::default(),
                 pulse: Arc::default(),
                 standstill: answer + STANDSTILL,
@@ -138,6 +137,7 @@ impl Pipeline {
     pub async fn run(
         self,
         attributes: watch::Receiver<ResourceAttributes>,
+        pods: mpsc::Receiver<PodEvent>,
         stop: CancellationToken,
     ) -> io::Result<()> {
         let lanes = TaskTracker::new();
@@ -145,16 +145,19 @@ impl Pipeline {
         lanes.close();
         tokio::spawn(pulse(Arc::clone(&self.pulse)));
 
+        let (look, natives) = Look::new(&self.correlated);
         let router = Router {
             exporters: Arc::clone(&self.exporters),
             seen: Arc::default(),
+            look,
         };
         let batches = match self.probes {
             Some(probes) => probes.start(stop.clone())?,
             None => probes::none(),
         };
         let correlator = Correlator::new(Parts {
-            calls: self.calls,
+            calls: self.correlate.calls,
+            pods: self.correlate.pod_trace,
             services: self.services,
             seed: Tracer::seed(),
             now: clock::now()?,
@@ -162,7 +165,12 @@ impl Pipeline {
             attributes: attributes.clone(),
             router: router.clone(),
         });
-        let correlator = tokio::spawn(correlator.run(batches));
+        let sources = Sources {
+            batches,
+            natives,
+            pods,
+        };
+        let correlator = tokio::spawn(correlator.run(sources, stop.clone()));
         let stamp = stamps(attributes);
         let mut serving = tokio::spawn(self.server.run(router, stamp, self.received, stop.clone()));
         tokio::select! {
@@ -245,10 +253,21 @@ fn stamps(mut attributes: watch::Receiver<ResourceAttributes>) -> watch::Receive
 struct Router {
     exporters: Arc<[Exporter]>,
     seen: Arc<Seen>,
+    look: Look,
 }
 
 impl Intake for Router {
     async fn admit(&self, payload: Payload) -> Result<(), Refused> {
+        self.pass(payload.clone()).await?;
+        self.seen.note(&payload);
+        self.look.at(&payload);
+        Ok(())
+    }
+}
+
+impl Router {
+    /// Hands a payload to the endpoints that take its signal.
+    async fn pass(&self, payload: Payload) -> Result<(), Refused> {
         let until = Instant::now() + PATIENCE;
         let size = ByteSize(payload.body.len());
         let mut places = Vec::with_capacity(self.exporters.len());
@@ -266,7 +285,6 @@ impl Intake for Router {
         if places.is_empty() {
             return Err(Refused::NoEndpoint);
         }
-        self.seen.note(&payload);
         for (exporter, place) in places {
             exporter.push(payload.clone(), place);
         }

@@ -21,7 +21,10 @@ use super::{
 };
 use crate::{
     admin,
-    correlate::calls::{self, Mode},
+    correlate::{
+        calls::{self, Mode},
+        pod_trace,
+    },
     identify,
     ingest::otlp::{self, Listen},
     model::{ByteSize, attr},
@@ -50,6 +53,7 @@ pub(super) fn check(raw: &raw::Config, document: &Node, faults: &mut Vec<Fault>)
         identify: Identify { cluster: identify },
         correlate: Correlate {
             calls: calls(&raw.correlate.calls),
+            pod_trace: POD_TRACE,
         },
         export: export?,
         pipeline: pipeline::Config {
@@ -62,6 +66,16 @@ pub(super) fn check(raw: &raw::Config, document: &Node, faults: &mut Vec<Fault>)
 
 /// Calls in flight that are remembered: a few hundred bytes each.
 const MAX_OPEN: usize = 16_384;
+
+/// A start has some forty pieces of work, of half a kilobyte each.
+const POD_TRACE: pod_trace::Config = pod_trace::Config {
+    // Components report every five seconds, and once more as late if they have to try again.
+    linger: Duration::from_secs(12),
+    give_up: Duration::from_mins(30),
+    max_pods: 1024,
+    max_works: 1024,
+    max_kept: 64,
+};
 
 fn calls(raw: &raw::Calls) -> calls::Config {
     let mode = |(service, mode): (&String, &raw::Mode)| {

@@ -34,14 +34,22 @@ impl From<&str> for Value {
 pub const CLOUD_AVAILABILITY_ZONE: &str = "cloud.availability_zone";
 pub const CLOUD_REGION: &str = "cloud.region";
 pub const CONTAINER_ID: &str = "container.id";
+/// The key of an object in etcd; the conventions have no key for it.
+pub const ETCD_KEY: &str = "etcd.key";
 pub const HOST_ID: &str = "host.id";
 pub const HOST_NAME: &str = "host.name";
+/// As the API server names it in its own spans.
+pub const HTTP_TARGET: &str = "http.target";
 pub const K8S_CLUSTER_NAME: &str = "k8s.cluster.name";
+pub const K8S_CONTAINER_NAME: &str = "k8s.container.name";
+pub const K8S_NAMESPACE_NAME: &str = "k8s.namespace.name";
 pub const K8S_NODE_NAME: &str = "k8s.node.name";
 pub const K8S_NODE_UID: &str = "k8s.node.uid";
+pub const K8S_POD_NAME: &str = "k8s.pod.name";
 pub const K8S_POD_UID: &str = "k8s.pod.uid";
 pub const RPC_METHOD: &str = "rpc.method";
 pub const RPC_SYSTEM_NAME: &str = "rpc.system.name";
 /// As containerd names it in its own spans; the conventions have no key for it.
 pub const SANDBOX_ID: &str = "sandbox.id";
 pub const SERVICE_NAME: &str = "service.name";
+pub const URL_PATH: &str = "url.path";

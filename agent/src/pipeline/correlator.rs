@@ -13,21 +13,32 @@ use std::{
 
 use prometheus_client::{metrics::counter::Counter, registry::Registry};
 use tokio::{
-    sync::{mpsc, watch},
-    time::Instant,
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
+    time::{self, Instant, MissedTickBehavior},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{Router, probes::Batch};
 use crate::{
-    correlate::calls::{self, Calls},
+    correlate::{
+        calls::{self, Calls},
+        pod_trace::{self, PodTraces},
+    },
     export,
-    ingest::{otlp::Intake as _, probe::go::catalogue::Service},
+    ingest::{otlp, probe::go::catalogue::Service, probe::go::clock},
     model::{
         Component, Payload, ResourceAttributes, Signal,
+        pod::PodEvent,
         time::{Nanos, Wall},
         trace::Span,
     },
 };
+
+/// Between two looks at what is complete.
+const TICK: Duration = Duration::from_secs(1);
+/// Native spans that wait to be looked at, in requests and in bytes. They are on their way to the endpoints already.
+const MAX_REQUESTS: usize = 1024;
+const MAX_BYTES: usize = 8 << 20;
 
 /// When each component last sent spans of its own.
 #[derive(Debug)]
@@ -68,16 +79,58 @@ impl Seen {
     }
 }
 
+/// Native spans on their way to be looked at: a bounded queue, which a request passes by where it is full.
+#[derive(Clone, Debug)]
+pub(super) struct Look {
+    queue: mpsc::Sender<(Payload, OwnedSemaphorePermit)>,
+    room: Arc<Semaphore>,
+    unseen: Counter,
+}
+
+impl Look {
+    pub(super) fn new(metrics: &Metrics) -> (Self, mpsc::Receiver<(Payload, OwnedSemaphorePermit)>) {
+        let (queue, receiver) = mpsc::channel(MAX_REQUESTS);
+        let look = Self {
+            queue,
+            room: Arc::new(Semaphore::new(MAX_BYTES)),
+            unseen: metrics.unseen.clone(),
+        };
+        (look, receiver)
+    }
+
+    pub(super) fn at(&self, payload: &Payload) {
+        if payload.signal != Signal::Traces {
+            return;
+        }
+        let bytes = u32::try_from(payload.body.len().min(MAX_BYTES)).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.room).try_acquire_many_owned(bytes);
+        let sent = room
+            .ok()
+            .and_then(|room| self.queue.try_send((payload.clone(), room)).ok());
+        if sent.is_none() {
+            self.unseen.inc_by(payload.tally.total());
+        }
+    }
+}
+
 /// What is counted here.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Metrics {
     calls: calls::Metrics,
+    pods: pod_trace::Metrics,
+    unseen: Counter,
     spans_dropped: Counter,
 }
 
 impl Metrics {
     pub(super) fn register(&self, registry: &mut Registry) {
         self.calls.register(registry);
+        self.pods.register(registry);
+        registry.register(
+            "innerspan_pipeline_native_spans_unseen",
+            "Spans of components that were passed on without being looked at, for want of room",
+            self.unseen.clone(),
+        );
         registry.register(
             "innerspan_pipeline_own_spans_dropped",
             "Spans of this agent's own that no endpoint's queue had room for",
@@ -89,6 +142,7 @@ impl Metrics {
 /// What the correlator is made of.
 pub(super) struct Parts {
     pub(super) calls: calls::Config,
+    pub(super) pods: pod_trace::Config,
     pub(super) services: Vec<Arc<str>>,
     pub(super) seed: [u8; 16],
     pub(super) now: Nanos<Wall>,
@@ -97,9 +151,17 @@ pub(super) struct Parts {
     pub(super) router: Router,
 }
 
+/// What the correlator is told.
+pub(super) struct Sources {
+    pub(super) batches: mpsc::Receiver<Batch>,
+    pub(super) natives: mpsc::Receiver<(Payload, OwnedSemaphorePermit)>,
+    pub(super) pods: mpsc::Receiver<PodEvent>,
+}
+
 /// Turns what was seen into spans and hands them to the endpoints.
 pub(super) struct Correlator {
     calls: Calls,
+    pods: PodTraces,
     services: Vec<Arc<str>>,
     attributes: watch::Receiver<ResourceAttributes>,
     router: Router,
@@ -110,6 +172,7 @@ impl Correlator {
     pub(super) fn new(parts: Parts) -> Self {
         Self {
             calls: Calls::new(parts.calls, parts.seed, parts.now, parts.metrics.calls),
+            pods: PodTraces::new(parts.pods, parts.metrics.pods),
             services: parts.services,
             attributes: parts.attributes,
             router: parts.router,
@@ -117,17 +180,54 @@ impl Correlator {
         }
     }
 
-    /// Runs until the probes have told all.
-    pub(super) async fn run(mut self, mut batches: mpsc::Receiver<Batch>) {
-        while let Some(batch) = batches.recv().await {
-            self.note_native(batch.at);
-            let mut complete = Vec::new();
-            for event in batch.events {
-                self.calls.take(event, &mut complete);
+    /// Runs until `stop`, and until the probes have told all.
+    pub(super) async fn run(mut self, mut sources: Sources, stop: CancellationToken) {
+        let mut ticks = time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut telling = true;
+        while telling || !stop.is_cancelled() {
+            let mut spans = Vec::new();
+            tokio::select! {
+                batch = sources.batches.recv(), if telling => match batch {
+                    Some(batch) => self.take_calls(batch, &mut spans),
+                    None => telling = false,
+                },
+                Some((payload, _room)) = sources.natives.recv() => self.take_native(&payload),
+                Some(event) = sources.pods.recv() => self.pods.pod(event),
+                _ = ticks.tick() => self.pods.tick(now(), &mut spans),
+                () = stop.cancelled(), if !telling => {}
             }
-            let exported = complete.into_iter().filter(|call| call.kept.is_none());
-            self.export(exported.map(|call| call.span).collect()).await;
+            self.export(spans).await;
         }
+        while let Ok((payload, _room)) = sources.natives.try_recv() {
+            self.take_native(&payload);
+        }
+        let mut spans = Vec::new();
+        self.pods.finish(now(), &mut spans);
+        self.export(spans).await;
+    }
+
+    fn take_calls(&mut self, batch: Batch, spans: &mut Vec<Span>) {
+        self.note_native(batch.at);
+        let mut complete = Vec::new();
+        for event in batch.events {
+            self.calls.take(event, &mut complete);
+        }
+        for call in complete {
+            let is_kept = call.kept.is_some();
+            if !self.pods.call(&call, batch.at) && !is_kept {
+                spans.push(call.span);
+            }
+        }
+    }
+
+    fn take_native(&mut self, payload: &Payload) {
+        let at = now();
+        otlp::spans(&payload.body, |span| {
+            if let Some(keys) = pod_trace::wanted(span.service, span.name, span.kind) {
+                self.pods.native(span.keep(keys), at);
+            }
+        });
     }
 
     /// Tells which components have traced of late.
@@ -146,11 +246,16 @@ impl Correlator {
         let count = spans.len() as u64;
         let payload = export::encode(spans, &self.attributes.borrow());
         if let Some(payload) = payload
-            && self.router.admit(payload).await.is_err()
+            && self.router.pass(payload).await.is_err()
         {
             self.spans_dropped.inc_by(count);
         }
     }
+}
+
+/// Zero if the clock cannot be read, which the kernel does not let happen.
+fn now() -> Nanos<Wall> {
+    clock::now().unwrap_or_default()
 }
 
 /// The services of a catalogue, by name.

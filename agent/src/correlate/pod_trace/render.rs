@@ -1,0 +1,155 @@
+//! A pod's story as spans: the root, its phases, and the calls that no other trace has.
+//!
+//! In: phases and works. Out: spans of one trace, each with its parent in it.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::{
+    critical_path::{self, Stretch},
+    identity,
+    phase::Phase,
+    work::{Place, Work},
+};
+use crate::model::{
+    attr::{Attribute, Value},
+    pod::PodUid,
+    time::{Nanos, Wall},
+    trace::{Span, SpanId, SpanKind, TraceId},
+};
+
+/// `service.name` of what belongs to no single component.
+pub(super) const SERVICE: &str = "kubernetes";
+
+/// What a story is about: all its spans agree on this.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Title {
+    pub(super) pod: PodUid,
+    /// The name of its root.
+    pub(super) name: &'static str,
+    pub(super) trace_id: TraceId,
+}
+
+impl Title {
+    pub(super) fn root_id(&self) -> SpanId {
+        identity::span_id(self.pod, self.name, "", 0)
+    }
+}
+
+/// The root, with how much of it each phase was on the critical path.
+pub(super) fn root(
+    title: Title,
+    times: (Nanos<Wall>, Nanos<Wall>),
+    phases: &[Phase],
+    mut attributes: Vec<Attribute>,
+) -> Span {
+    let path = critical_path::path(phases, times);
+    for (name, nanoseconds) in critical_path::sums(phases, &path) {
+        let key = format!("innerspan.critical_path.{}", name.replace([' ', '-'], "_"));
+        attributes.push((key.into(), Value::Number(seconds(nanoseconds))));
+    }
+    let said: Arc<str> = "innerspan.critical_path".into();
+    attributes.push((said, Value::Text(say(phases, &path).into())));
+    Span {
+        service: SERVICE.into(),
+        trace_id: title.trace_id,
+        span_id: title.root_id(),
+        parent: None,
+        name: title.name.into(),
+        kind: SpanKind::Internal,
+        start: times.0,
+        end: times.1,
+        error: None,
+        attributes,
+        links: Vec::new(),
+    }
+}
+
+/// `schedule 12 ms > sync 3 ms > pull 1.2 s`: the longest stretches, in the order in which they came.
+fn say(phases: &[Phase], path: &[Stretch]) -> String {
+    const SHOWN: usize = 12;
+    let length = |stretch: &Stretch| stretch.end.since(&stretch.start);
+    let mut lengths: Vec<_> = path.iter().map(length).collect();
+    lengths.sort_unstable();
+    let shortest = lengths.iter().rev().nth(SHOWN - 1).copied().unwrap_or_default();
+    let said: Vec<String> = path
+        .iter()
+        .filter(|stretch| length(stretch) >= shortest)
+        .map(|stretch| {
+            let name = stretch.phase.map_or(critical_path::OTHER, |at| phases[at].name);
+            format!("{name} {:.1?}", length(stretch))
+        })
+        .collect();
+    said.join(" > ")
+}
+
+#[expect(clippy::cast_precision_loss, reason = "exact for a hundred days")]
+pub(super) fn seconds(nanoseconds: u64) -> f64 {
+    nanoseconds as f64 / 1e9
+}
+
+/// The phases, and the calls that are to be found in this trace alone.
+pub(super) fn below(title: Title, phases: &[Phase], works: &[Work]) -> Vec<Span> {
+    let mut attempts: HashMap<&str, usize> = HashMap::new();
+    let ids: Vec<SpanId> = phases
+        .iter()
+        .map(|phase| {
+            let attempt = attempts.entry(phase.name).or_default();
+            *attempt += 1;
+            identity::span_id(title.pod, title.name, phase.name, *attempt - 1)
+        })
+        .collect();
+    let root = title.root_id();
+    let mut spans: Vec<Span> = phases
+        .iter()
+        .zip(&ids)
+        .map(|(phase, id)| Span {
+            service: Arc::clone(&phase.service),
+            trace_id: title.trace_id,
+            span_id: *id,
+            parent: Some(phase.parent.map_or(root, |at| ids[at])),
+            name: phase.name.into(),
+            kind: SpanKind::Internal,
+            start: phase.start,
+            end: phase.end,
+            error: phase.error.clone(),
+            attributes: phase.attributes.clone(),
+            links: phase.links.clone(),
+        })
+        .collect();
+    spans.extend(details(title, phases, &ids, works));
+    spans
+}
+
+/// Calls below the phase that stands for the call around them.
+fn details(title: Title, phases: &[Phase], ids: &[SpanId], works: &[Work]) -> Vec<Span> {
+    let mut places: HashMap<SpanId, SpanId> = HashMap::new();
+    for (phase, id) in phases.iter().zip(ids) {
+        places.extend(phase.stands_for.iter().map(|call| (*call, *id)));
+    }
+    let here = works.iter().filter(|work| work.place == Place::Here);
+    let details: Vec<&Work> = here
+        .filter(|work| !places.contains_key(&work.span.span_id))
+        .collect();
+    places.extend(details.iter().map(|work| (work.span.span_id, work.span.span_id)));
+    let innermost = |at: Nanos<Wall>| {
+        let around = phases
+            .iter()
+            .zip(ids)
+            .filter(|(phase, _)| phase.start <= at && at <= phase.end);
+        around
+            .min_by_key(|(phase, _)| phase.end.since(&phase.start))
+            .map(|(_, id)| *id)
+    };
+    details
+        .into_iter()
+        .map(|work| {
+            let around = work.span.parent.and_then(|parent| places.get(&parent).copied());
+            let parent = around.or_else(|| innermost(work.span.start));
+            Span {
+                trace_id: title.trace_id,
+                parent: Some(parent.unwrap_or_else(|| title.root_id())),
+                ..work.span.clone()
+            }
+        })
+        .collect()
+}

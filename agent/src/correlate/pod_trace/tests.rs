@@ -1,0 +1,90 @@
+//! Sightings in, traces out, rendered as indented lines with times in milliseconds. Only `check` and [`Node`] touch the
+//! API. Every test's sightings are fed in several orders, some of them twice, and must give the same trace.
+
+mod node;
+mod starts;
+mod troubles;
+
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+
+use self::node::{Node, POD, Script, lines, pod_n, tree};
+use super::*;
+
+/// What several orders of the same sightings give.
+fn check(script: &Script, expected: &str) {
+    let expected: Vec<&str> = expected
+        .lines()
+        .map(str::trim_end)
+        .filter(|line| !line.is_empty())
+        .collect();
+    for order in 0..6 {
+        let spans = Node::new().run(&script.in_order(order));
+        assert_eq!(lines(&spans), expected, "in order {order}");
+        tree(&spans);
+    }
+}
+
+#[test]
+fn two_agents_write_one_tree() {
+    let script = starts::complete(POD);
+    let (control_plane, node): (Vec<_>, Vec<_>) = script.clone().apart(|service| {
+        ["apiserver", "etcd", "kube-scheduler", "kube-controller-manager"].contains(&service)
+    });
+    let mut together = Node::new().run(&node);
+    together.extend(Node::new().run(&control_plane));
+    tree(&together);
+    let alone = Node::new().run(&script.in_order(0));
+    let names = |spans: &[Span]| {
+        let mut names: Vec<_> = spans
+            .iter()
+            .map(|span| (span.name.clone(), span.span_id))
+            .collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(&together), names(&alone));
+}
+
+#[test]
+fn what_is_done_for_a_pod_after_its_start_is_no_part_of_it() {
+    let mut node = Node::new();
+    let spans = node.run(&starts::complete(POD).in_order(0));
+    let calls = starts::complete(POD).calls();
+    assert!(!calls.is_empty());
+    for call in calls {
+        assert!(!node.traces.call(&call, Nanos::new(0)), "{call:?}");
+    }
+    assert!(node.tick(1_000_000).is_empty());
+    assert!(spans.len() > 10);
+}
+
+proptest! {
+    /// Many pods come and go: what is remembered stays bounded, and every pod is told of once.
+    #[test]
+    fn memory_is_bounded(starts in prop::collection::vec(any::<bool>(), 50..80)) {
+        let mut node = Node::new();
+        let mut roots: HashMap<PodUid, usize> = HashMap::new();
+        let mut count = |spans: Vec<Span>| {
+            for span in spans.iter().filter(|span| &*span.name == "pod start") {
+                *roots.entry(PodUid::parse(&format!("{:?}", span.trace_id)).unwrap()).or_default() += 1;
+            }
+        };
+        for (index, whole) in starts.iter().enumerate() {
+            let script = starts::complete(pod_n(index as u32)).in_order(index as u64);
+            let part = if *whole { script.len() } else { script.len() / 2 };
+            node.feed(&script[..part]);
+            count(node.tick(1_000));
+            prop_assert!(node.traces.stories.len() <= node::MAX_PODS + 1);
+            prop_assert!(node.traces.parked.len() <= MAX_PARKED);
+            let known: usize = node.traces.stories.values().map(|story| story.keys.len()).sum();
+            prop_assert_eq!(node.traces.keys.len(), known);
+        }
+        let mut last = Vec::new();
+        node.traces.finish(Nanos::new(0), &mut last);
+        count(last);
+        prop_assert!(roots.values().all(|times| *times == 1));
+        prop_assert!(node.traces.kept.len() <= node.traces.config.max_kept);
+    }
+}
