@@ -27,6 +27,7 @@ pub(crate) mod components;
 mod demo;
 mod host;
 mod images;
+mod jaeger;
 mod node;
 mod patience;
 mod print;
@@ -140,7 +141,7 @@ fn demonstrate(node: &Node, native: Native) -> anyhow::Result<()> {
     print::account(&account);
     println!(
         "\nThe components of {} sent to innerspan on its loopback (4317, 4318), innerspan to {}, and the \
-         collector to {}.",
+         collector to {} and to Jaeger.",
         node.name(),
         agent::ENDPOINT,
         node.space.ground.dir.join(recorder::FILE).display()

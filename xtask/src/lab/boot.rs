@@ -100,8 +100,8 @@ pub(crate) fn up(ground: &Ground, options: &Options) -> anyhow::Result<Node> {
     cluster::init(&node)?;
     say("kube-proxy and CoreDNS");
     cluster::wait_for_addons(&node)?;
-    say("the collector");
-    cluster::install_collector(&node)?;
+    say("the collector, and Jaeger behind it");
+    cluster::install_observability(&node)?;
     say("innerspan");
     agent::install(&node, &options.settings)?;
     say("probes in all components");

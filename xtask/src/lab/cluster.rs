@@ -50,14 +50,18 @@ pub(crate) fn wait_for_addons(node: &Node) -> anyhow::Result<()> {
     rolled_out(node, "kube-system", "deployment/coredns")
 }
 
-/// The collector, as a user already has it.
-pub(crate) fn install_collector(node: &Node) -> anyhow::Result<()> {
-    let version = node.space.ground.components.version("collector");
+/// The collector and the trace backend behind it, as a user already has them.
+pub(crate) fn install_observability(node: &Node) -> anyhow::Result<()> {
+    let components = &node.space.ground.components;
+    let image =
+        |name: &str, family: &str| format!("{}/{name}:{}", world::REGISTRY, components.version(family));
     let values = [
-        ("IMAGE", format!("{}/otelcol:{version}", world::REGISTRY)),
+        ("COLLECTOR", image("otelcol", "collector")),
+        ("JAEGER", image("jaeger", "jaeger")),
         ("RECORDER", format!("{}:{}", world::ADDRESS, world::RECORDER)),
     ];
     apply(node, "observability.yaml", &values)?;
+    rolled_out(node, "observability", "deployment/jaeger")?;
     rolled_out(node, "observability", "deployment/collector")
 }
 

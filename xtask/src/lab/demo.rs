@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 
 use super::{
-    cluster,
+    cluster, jaeger,
     node::Node,
     patience, print, recorder,
     spans::{self, Span, Tree},
@@ -26,11 +26,12 @@ pub(crate) fn start(node: &Node) -> anyhow::Result<String> {
     Ok(pod.trim_start_matches("pod/").to_owned())
 }
 
-/// Waits for the two traces and prints them.
+/// Waits for the two traces, prints them, and looks for them where a user would.
 pub(crate) fn show(node: &Node, pod: &str) -> anyhow::Result<()> {
     for (client, server) in [("apiserver", "etcd"), ("kubelet", "containerd")] {
         let tree = await_tree(node, pod, client, server)?;
         print::waterfall(&format!("\n{client} > {server}"), &tree);
+        jaeger::await_trace(node, &tree)?;
     }
     Ok(())
 }
@@ -92,6 +93,7 @@ pub(crate) fn show_calls(node: &Node, pod: &str) -> anyhow::Result<()> {
     })?;
     for tree in &trees {
         print::waterfall("\ncalls", tree);
+        jaeger::await_trace(node, tree)?;
     }
     Ok(())
 }

@@ -101,6 +101,11 @@ pub(crate) fn all(components: &Components, pause: &Path) -> anyhow::Result<Vec<I
             .entrypoint(&["/otelcol"]),
     );
     images.push(
+        Image::new("jaeger", components.version("jaeger"))
+            .file(components.program("jaeger", "jaeger"), "/jaeger")
+            .entrypoint(&["/jaeger"]),
+    );
+    images.push(
         Image::new("pause", PAUSE)
             .file(pause, "/pause")
             .entrypoint(&["/pause"]),

@@ -13,7 +13,7 @@ use opentelemetry_proto::tonic::{
 /// The instrumentation scope of what the agent saw itself.
 const SCOPE: &str = "innerspan";
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Span {
     pub(crate) service: String,
     pub(crate) name: String,
@@ -27,13 +27,14 @@ pub(crate) struct Span {
     pub(crate) node: Option<String>,
     /// Whether the agent made it, and not the component itself.
     pub(crate) own: bool,
-    attributes: Vec<String>,
+    /// Those that are text.
+    pub(crate) attributes: Vec<(String, String)>,
 }
 
 impl Span {
     /// Whether a value of this span has the text in it.
     pub(crate) fn mentions(&self, text: &str) -> bool {
-        self.attributes.iter().any(|value| value.contains(text))
+        self.attributes.iter().any(|(_, value)| value.contains(text))
     }
 }
 
@@ -63,7 +64,7 @@ pub(crate) fn of(requests: &[ExportTraceServiceRequest]) -> Vec<Span> {
                 attributes: span
                     .attributes
                     .iter()
-                    .filter_map(|pair| string(pair).map(str::to_owned))
+                    .filter_map(|pair| Some((pair.key.clone(), string(pair)?.to_owned())))
                     .collect(),
             });
         }
@@ -200,7 +201,7 @@ mod tests {
             end: begin + 1,
             node: None,
             own: false,
-            attributes: vec!["default/demo-1".to_owned()],
+            attributes: vec![("pod".to_owned(), "default/demo-1".to_owned())],
         };
         spans.iter().map(span).collect()
     }

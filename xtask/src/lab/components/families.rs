@@ -44,7 +44,7 @@ const fn one(packages: &'static [&'static str], named: &'static str) -> Build {
     }
 }
 
-pub(super) const FAMILIES: [Family; 8] = [
+pub(super) const FAMILIES: [Family; 9] = [
     Family {
         name: "images",
         module: "github.com/google/go-containerregistry",
@@ -112,6 +112,12 @@ pub(super) const FAMILIES: [Family; 8] = [
         module: "go.opentelemetry.io/collector/service",
         go: None,
         builds: &[one(&["."], "otelcol")],
+    },
+    Family {
+        name: "jaeger",
+        module: "github.com/jaegertracing/jaeger",
+        go: None,
+        builds: &[one(&["github.com/jaegertracing/jaeger/cmd/all-in-one"], "jaeger")],
     },
     Family {
         name: "kubernetes",
