@@ -198,6 +198,24 @@ fn chart_and_agent_have_one_version() {
     assert_eq!(chart["appVersion"], env!("CARGO_PKG_VERSION"));
 }
 
+#[test]
+fn every_section_of_the_configuration_may_be_set_through_the_chart() {
+    let schema = fs::read_to_string(Path::new(ROOT).join("deploy/chart/values.schema.json")).unwrap();
+    let schema: Value = serde_json::from_str(&schema).unwrap();
+    let taken: BTreeSet<&str> = schema["properties"]["config"]["properties"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    let reference = config::reference();
+    let sections: BTreeSet<&str> = reference
+        .lines()
+        .filter_map(|line| line.strip_prefix("## `")?.split(['.', '`']).next())
+        .collect();
+    assert_eq!(taken, sections);
+}
+
 /// One rendering of the chart.
 struct Rendering {
     name: &'static str,
