@@ -25,6 +25,7 @@ mod cgroup;
 mod cluster;
 pub(crate) mod components;
 mod demo;
+mod fidelity;
 mod host;
 mod images;
 mod jaeger;
@@ -36,6 +37,7 @@ mod recorder;
 mod space;
 mod spans;
 mod template;
+mod twins;
 mod world;
 
 /// Without a verb: bring the lab up, show what it does, and end it on Ctrl-C.
@@ -70,6 +72,12 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Start pods, and compare the agent's spans of calls with the components' own.
+    Fidelity {
+        /// One JSON list, for programs.
+        #[arg(long)]
+        json: bool,
+    },
     /// Write tests/data/otlp from the requests that a lab with --capture has seen so far.
     Record,
     /// Build a program of the cluster, or of an earlier release, unless it is there, and say where it is.
@@ -100,6 +108,14 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 println!("{}", account::as_json(&account));
             } else {
                 print::account(&account);
+            }
+        }
+        Some(Verb::Fidelity { json }) => {
+            let lines = fidelity::measure(&node(&ground()?)?)?;
+            if *json {
+                println!("{}", fidelity::as_json(&lines));
+            } else {
+                print::fidelity(&lines);
             }
         }
         Some(Verb::Record) => {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{
     capture,
     node::{self, Node},
-    patience, recorder, spans,
+    patience, recorder, spans, twins,
 };
 
 /// The agent's port for /metrics.
@@ -48,6 +48,8 @@ pub(crate) struct Line {
 pub(crate) struct Account {
     /// By component.
     pub(crate) lines: BTreeMap<&'static str, Line>,
+    /// Calls of which both the component's span and one of the agent's arrived.
+    pub(crate) repeated: usize,
     /// Requests that the agent asked to be sent again later, because it was full.
     pub(crate) refused: u64,
 }
@@ -112,6 +114,11 @@ pub(crate) fn take(node: &Node) -> anyhow::Result<Account> {
     };
     let metrics = metrics(node)?;
     let arrived = spans::of(&recorder::read(&dir.join(recorder::FILE))?);
+    let repeated = twins::find(&arrived)
+        .iter()
+        .flat_map(|twins| &twins.pairs)
+        .filter(|(_, own)| own.is_some())
+        .count();
     let (own, arrived): (Vec<_>, Vec<_>) = arrived.into_iter().partition(|span| span.own);
     let nameless: Vec<_> = arrived
         .iter()
@@ -151,6 +158,7 @@ pub(crate) fn take(node: &Node) -> anyhow::Result<Account> {
     });
     Ok(Account {
         lines: lines.collect(),
+        repeated,
         refused: refused.iter().sum(),
     })
 }
@@ -177,7 +185,7 @@ pub(crate) fn as_json(account: &Account) -> Value {
         .iter()
         .map(|(component, counts)| (component, line(counts)))
         .collect();
-    json!({ "components": lines, "refused": account.refused })
+    json!({ "components": lines, "repeated": account.repeated, "refused": account.refused })
 }
 
 fn metrics(node: &Node) -> anyhow::Result<String> {

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::{cluster, node::Node, space::Space, world};
+use super::{cluster, node::Node, patience, space::Space, world};
 use crate::{image, place};
 
 const IMAGE: &str = "innerspan:lab";
@@ -52,4 +52,30 @@ pub(crate) fn install(node: &Node, settings: &[String]) -> anyhow::Result<()> {
         .run_within(&words, Duration::from_mins(1))
         .context("helm could not install deploy/chart")?;
     cluster::rolled_out(node, NAMESPACE, "daemonset/innerspan")
+}
+
+/// Runs the agent with other values of the chart for a while, and as it was before again, whatever happens.
+pub(crate) fn with<T>(
+    node: &Node,
+    settings: &[String],
+    work: impl FnOnce() -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    patience::heed_interrupts()?;
+    let chart = place::root().join("deploy/chart").display().to_string();
+    let mut words = vec!["helm", "upgrade", "innerspan", &chart];
+    words.extend(["--namespace", NAMESPACE, "--reuse-values"]);
+    for setting in settings {
+        words.extend(["--set", setting]);
+    }
+    node.space
+        .run_within(&words, Duration::from_mins(1))
+        .context("helm could not change the agent's settings")?;
+    let outcome = cluster::rolled_out(node, NAMESPACE, "daemonset/innerspan").and_then(|()| work());
+    patience::forgive_interrupt();
+    let back = ["helm", "rollback", "innerspan", "--namespace", NAMESPACE];
+    node.space
+        .run_within(&back, Duration::from_mins(1))
+        .context("helm could not bring the agent's settings back")?;
+    cluster::rolled_out(node, NAMESPACE, "daemonset/innerspan")?;
+    outcome
 }

@@ -3,6 +3,7 @@
 use super::{
     account::Account,
     components::hex,
+    fidelity,
     spans::{Span, Tree},
 };
 
@@ -20,6 +21,34 @@ pub(crate) fn account(account: &Account) {
         println!(
             "{component:<16}{sent:>10}{:>10}{:>10}{:>10}{:>8}{:>10}",
             line.received, line.exported, line.dropped, line.held, line.arrived
+        );
+    }
+}
+
+/// One line per kind of call that there was.
+pub(crate) fn fidelity(lines: &[fidelity::Line]) {
+    println!(
+        "{:<12}{:<52}{:>7}{:>9}{:>10}{:>11}{:>12}{:>11}{:>11}",
+        "", "", "native", "matched", "coverage", "duration", "difference", "at most", "prototype"
+    );
+    let time = |nanos: Option<u64>| nanos.map_or_else(|| "-".to_owned(), duration);
+    for line in lines.iter().filter(|line| line.native > 0) {
+        let fidelity::Line {
+            service,
+            name,
+            native,
+            matched,
+            ..
+        } = line;
+        let hundredths = matched * 10_000 / native;
+        println!(
+            "{service:<12}{name:<52}{native:>7}{matched:>9}{:>8}.{:02}%{:>11}{:>12}{:>11}{:>11}",
+            hundredths / 100,
+            hundredths % 100,
+            time(line.duration),
+            time(line.median),
+            time(line.max),
+            time(line.prototype),
         );
     }
 }

@@ -32,6 +32,13 @@ pub(crate) struct Span {
 }
 
 impl Span {
+    /// The text of an attribute.
+    pub(crate) fn attribute(&self, key: &str) -> Option<&str> {
+        self.attributes
+            .iter()
+            .find_map(|(known, value)| (known == key).then_some(value.as_str()))
+    }
+
     /// Whether a value of this span has the text in it.
     pub(crate) fn mentions(&self, text: &str) -> bool {
         self.attributes.iter().any(|(_, value)| value.contains(text))

@@ -1,0 +1,368 @@
+//! One question: which span of the agent and which span of a component are of the same call?
+//!
+//! In: all spans that arrived. Out: for each kind of call the component's spans, each with the
+//! agent's, one to one. Calls are told by ids: the agent reads the native context that a call
+//! carries, so its span is below that native span, or below spans of its own that are.
+
+use std::collections::{HashMap, HashSet};
+
+use super::spans::Span;
+
+/// Calls of the container runtime of which the agent makes a span each. Of the lists and states that the kubelet asks
+/// for all day long it does so only when they are slow, so they cannot be compared.
+const CRI: [&str; 12] = [
+    "runtime.v1.RuntimeService/RunPodSandbox",
+    "runtime.v1.RuntimeService/CreateContainer",
+    "runtime.v1.RuntimeService/StartContainer",
+    "runtime.v1.RuntimeService/StopContainer",
+    "runtime.v1.RuntimeService/RemoveContainer",
+    "runtime.v1.RuntimeService/UpdateContainerResources",
+    "runtime.v1.RuntimeService/ReopenContainerLog",
+    "runtime.v1.RuntimeService/ExecSync",
+    "runtime.v1.RuntimeService/StopPodSandbox",
+    "runtime.v1.RuntimeService/RemovePodSandbox",
+    "runtime.v1.ImageService/PullImage",
+    "runtime.v1.ImageService/RemoveImage",
+];
+
+/// What the kubelet does with a pod, as it and as the agent calls it.
+const SYNCS: [(&str, &str); 3] = [
+    ("syncPod", "SyncPod"),
+    ("syncTerminatingPod", "SyncTerminatingPod"),
+    ("syncTerminatedPod", "SyncTerminatedPod"),
+];
+
+/// Calls of etcd, and what etcd calls the work within.
+const KV: [(&str, &str); 4] = [
+    ("etcdserverpb.KV/Txn", "txn"),
+    ("etcdserverpb.KV/Range", "range"),
+    ("etcdserverpb.KV/Put", "put"),
+    ("etcdserverpb.KV/DeleteRange", "delete_range"),
+];
+
+/// Of these keys the agent makes a span of every call; of others when it is slow.
+const PODS: &str = "/registry/pods/";
+
+/// Where etcd says the key of its work, and where the agent does.
+const NATIVE_KEYS: [&str; 3] = ["compare_first_key", "range_begin", "key"];
+const OWN_KEY: &str = "etcd.key";
+const POD: &str = "k8s.pod.uid";
+
+/// How far the clocks of the agent and of a component may be apart on one machine, in nanoseconds.
+const CLOCKS: u64 = 1_000_000;
+
+/// How a call's context leads to the component's own span of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tie {
+    /// A client makes its span within the call: both have the same parent.
+    Parent,
+    /// A server made its span before the call, which carries it.
+    Context,
+    /// The component's span is a child of the one that the call carries.
+    Within,
+    /// The call makes the span and is given none: the same pod, and the call is around the span.
+    Pod,
+}
+
+/// Calls that a component reports under one name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Kind {
+    pub(crate) service: &'static str,
+    /// The name of the component's spans.
+    pub(crate) native: &'static str,
+    own: &'static str,
+    tie: Tie,
+    /// Whether calls are compared only if they are about a pod's key.
+    keyed: bool,
+}
+
+/// The calls of one kind.
+#[derive(Debug)]
+pub(crate) struct Twins<'a> {
+    pub(crate) kind: Kind,
+    /// The component's spans, each with the agent's of the same call if there is one.
+    pub(crate) pairs: Vec<(&'a Span, Option<&'a Span>)>,
+}
+
+/// Which of these spans are of the same call.
+pub(crate) fn find(spans: &[Span]) -> Vec<Twins<'_>> {
+    let index = Index::of(spans);
+    kinds()
+        .into_iter()
+        .map(|kind| Twins {
+            kind,
+            pairs: index.pairs(kind),
+        })
+        .collect()
+}
+
+fn kinds() -> Vec<Kind> {
+    let kind = |service, native, own, tie| Kind {
+        service,
+        native,
+        own,
+        tie,
+        keyed: matches!(service, "apiserver" | "etcd"),
+    };
+    let syncs = SYNCS.map(|(native, own)| kind("kubelet", native, own, Tie::Pod));
+    let clients = CRI.map(|name| kind("kubelet", name, name, Tie::Parent));
+    let servers = CRI.map(|name| kind("containerd", name, name, Tie::Context));
+    let writers = KV.map(|(name, _)| kind("apiserver", name, name, Tie::Parent));
+    let stores = KV.map(|(name, _)| kind("etcd", name, name, Tie::Context));
+    let within = KV.map(|(name, inner)| kind("etcd", inner, name, Tie::Within));
+    [&syncs[..], &clients, &servers, &writers, &stores, &within].concat()
+}
+
+/// A span's trace and its own id, or its parent's.
+type Id<'a> = (&'a [u8], &'a [u8]);
+
+#[derive(Debug)]
+struct Index<'a> {
+    natives: HashMap<(&'a str, &'a str), Vec<&'a Span>>,
+    own: HashMap<(&'a str, &'a str), Vec<&'a Span>>,
+    own_by_id: HashMap<Id<'a>, &'a Span>,
+    native_children: HashMap<Id<'a>, Vec<&'a Span>>,
+}
+
+impl<'a> Index<'a> {
+    /// A span that was sent twice counts once.
+    fn of(spans: &'a [Span]) -> Self {
+        let mut index = Self {
+            natives: HashMap::new(),
+            own: HashMap::new(),
+            own_by_id: HashMap::new(),
+            native_children: HashMap::new(),
+        };
+        let mut seen: HashSet<Id<'_>> = HashSet::new();
+        let mut spans: Vec<_> = spans
+            .iter()
+            .filter(|span| seen.insert((&span.trace, &span.id)))
+            .collect();
+        spans.sort_by_key(|span| span.begin);
+        for span in spans {
+            let name = (&*span.service, &*span.name);
+            if span.own {
+                index.own.entry(name).or_default().push(span);
+                index.own_by_id.insert((&span.trace, &span.id), span);
+            } else {
+                index.natives.entry(name).or_default().push(span);
+                let parent = (&*span.trace, &*span.parent);
+                index.native_children.entry(parent).or_default().push(span);
+            }
+        }
+        index
+    }
+
+    fn pairs(&self, kind: Kind) -> Vec<(&'a Span, Option<&'a Span>)> {
+        let named = |spans: &HashMap<_, Vec<&'a Span>>, name| spans.get(&(kind.service, name)).cloned();
+        let mut free: HashMap<Option<Id<'_>>, Vec<&Span>> = HashMap::new();
+        for span in named(&self.own, kind.own).unwrap_or_default() {
+            free.entry(self.context(span)).or_default().push(span);
+        }
+        let natives = named(&self.natives, kind.native).unwrap_or_default();
+        natives
+            .into_iter()
+            .filter(|native| !kind.keyed || self.key(native).is_some_and(|key| key.starts_with(PODS)))
+            .map(|native| {
+                let candidates = free.get_mut(&carried(kind, native));
+                (native, candidates.and_then(|free| self.take(kind, native, free)))
+            })
+            .collect()
+    }
+
+    /// Takes the one of these calls that the native span is about; of several the one that began next to it.
+    fn take(&self, kind: Kind, native: &Span, free: &mut Vec<&'a Span>) -> Option<&'a Span> {
+        let fits = |own: &Span| {
+            let is_around = own.begin <= native.begin + CLOCKS && native.end <= own.end + CLOCKS;
+            (carried(kind, native).is_some() || is_around)
+                && (kind.tie != Tie::Pod || own.attribute(POD) == native.attribute(POD))
+                && (!kind.keyed || own.attribute(OWN_KEY) == self.key(native))
+        };
+        let (nearest, _) = free
+            .iter()
+            .enumerate()
+            .filter(|(_, own)| fits(own))
+            .min_by_key(|(_, own)| own.begin.abs_diff(native.begin))?;
+        Some(free.swap_remove(nearest))
+    }
+
+    /// The native span that one of the agent's is below, past others of the agent's: the context of its call.
+    fn context(&self, own: &'a Span) -> Option<Id<'a>> {
+        let mut span = own;
+        let mut steps = 0..self.own_by_id.len();
+        while let Some(parent) = self.own_by_id.get(&(&*span.trace, &*span.parent)) {
+            // A span cannot be above itself; if the agent said so, this would not end.
+            steps.next()?;
+            span = parent;
+        }
+        (!span.parent.is_empty()).then_some((&span.trace, &span.parent))
+    }
+
+    /// The key that a call of etcd is about: etcd says it of the work within.
+    fn key(&self, native: &'a Span) -> Option<&'a str> {
+        NATIVE_KEYS
+            .iter()
+            .find_map(|name| native.attribute(name))
+            .or_else(|| {
+                let children = self.native_children.get(&(&*native.trace, &*native.id))?;
+                children.iter().find_map(|child| self.key(child))
+            })
+    }
+}
+
+/// The context of the call that this native span is about; none if it was given none.
+fn carried(kind: Kind, native: &Span) -> Option<Id<'_>> {
+    let id = match kind.tie {
+        Tie::Parent | Tie::Within => &native.parent,
+        Tie::Context => &native.id,
+        Tie::Pod => return None,
+    };
+    (!id.is_empty()).then_some((&native.trace, id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Kind, Twins, find};
+    use crate::lab::spans::Span;
+
+    /// A span of trace 1: whether it is the agent's, service, name, id, parent (0 for none), begin and end in
+    /// milliseconds, and one attribute.
+    type Line = (
+        bool,
+        &'static str,
+        &'static str,
+        u8,
+        u8,
+        u64,
+        u64,
+        (&'static str, &'static str),
+    );
+
+    fn spans(lines: &[Line]) -> Vec<Span> {
+        let span = |(own, service, name, id, parent, begin, end, (key, value)): &Line| Span {
+            service: (*service).to_owned(),
+            name: (*name).to_owned(),
+            trace: vec![1],
+            id: vec![*id],
+            parent: if *parent == 0 { Vec::new() } else { vec![*parent] },
+            begin: begin * 1_000_000,
+            end: end * 1_000_000,
+            own: *own,
+            attributes: vec![((*key).to_owned(), (*value).to_owned())],
+            ..Span::default()
+        };
+        lines.iter().map(span).collect()
+    }
+
+    /// Native spans with the agent's of the same call, by id; 0 for none.
+    fn check(lines: &[Line], service: &str, native: &str, expected: &[(u8, u8)]) {
+        let spans = spans(lines);
+        let is_asked = |Kind {
+                            service: of,
+                            native: name,
+                            ..
+                        }: Kind| of == service && name == native;
+        let pairs: Vec<_> = find(&spans)
+            .into_iter()
+            .filter(|twins| is_asked(twins.kind))
+            .flat_map(|Twins { pairs, .. }| pairs)
+            .map(|(native, own)| (native.id[0], own.map_or(0, |own| own.id[0])))
+            .collect();
+        assert_eq!(pairs, expected);
+    }
+
+    const RUN: &str = "runtime.v1.RuntimeService/RunPodSandbox";
+    const START: &str = "runtime.v1.RuntimeService/StartContainer";
+    const TXN: &str = "etcdserverpb.KV/Txn";
+    const NONE: (&str, &str) = ("", "");
+
+    #[test]
+    fn a_client_has_its_parent_in_common_also_past_calls_around_it() {
+        check(
+            &[
+                (false, "kubelet", "syncPod", 1, 0, 0, 100, NONE),
+                (true, "kubelet", "createPodSandbox", 2, 1, 5, 60, NONE),
+                (true, "kubelet", RUN, 3, 2, 10, 50, NONE),
+                (false, "kubelet", RUN, 4, 1, 11, 49, NONE),
+                (true, "kubelet", RUN, 5, 9, 10, 50, NONE),
+            ],
+            "kubelet",
+            RUN,
+            &[(4, 3)],
+        );
+    }
+
+    #[test]
+    fn calls_below_one_span_are_told_by_when_they_began_and_none_is_used_twice() {
+        check(
+            &[
+                (true, "kubelet", START, 3, 1, 10, 20, NONE),
+                (true, "kubelet", START, 4, 1, 30, 40, NONE),
+                (false, "kubelet", START, 5, 1, 11, 19, NONE),
+                (false, "kubelet", START, 6, 1, 31, 39, NONE),
+                (false, "kubelet", START, 7, 1, 32, 33, NONE),
+            ],
+            "kubelet",
+            START,
+            &[(5, 3), (6, 4), (7, 0)],
+        );
+    }
+
+    #[test]
+    fn without_a_context_a_call_is_the_one_around_the_span() {
+        check(
+            &[
+                (true, "kubelet", START, 3, 0, 10, 20, NONE),
+                (true, "kubelet", START, 4, 0, 9, 40, NONE),
+                (false, "kubelet", START, 5, 0, 12, 39, NONE),
+                (false, "kubelet", START, 6, 0, 50, 60, NONE),
+            ],
+            "kubelet",
+            START,
+            &[(5, 4), (6, 0)],
+        );
+    }
+
+    #[test]
+    fn a_server_carries_its_span_and_calls_about_other_keys_are_left_out() {
+        let (web, db) = ("/registry/pods/default/web", "/registry/pods/default/db");
+        let lines = [
+            (false, "apiserver", TXN, 10, 9, 0, 30, NONE),
+            (false, "etcd", TXN, 1, 10, 1, 20, NONE),
+            (false, "etcd", "txn", 2, 1, 3, 10, ("compare_first_key", web)),
+            (true, "etcd", TXN, 3, 1, 2, 11, ("etcd.key", web)),
+            (true, "apiserver", TXN, 11, 9, 0, 31, ("etcd.key", web)),
+            (false, "etcd", TXN, 4, 0, 1, 20, NONE),
+            (
+                false,
+                "etcd",
+                "txn",
+                5,
+                4,
+                3,
+                10,
+                ("compare_first_key", "/registry/leases/a/b"),
+            ),
+            (false, "etcd", TXN, 6, 0, 2, 20, NONE),
+            (false, "etcd", "txn", 7, 6, 3, 10, ("compare_first_key", web)),
+            (true, "etcd", TXN, 8, 6, 3, 11, ("etcd.key", db)),
+        ];
+        check(&lines, "etcd", TXN, &[(1, 3), (6, 0)]);
+        check(&lines, "etcd", "txn", &[(2, 3), (7, 0)]);
+        check(&lines, "apiserver", TXN, &[(10, 11)]);
+    }
+
+    #[test]
+    fn a_sync_is_told_by_its_pod() {
+        check(
+            &[
+                (true, "kubelet", "SyncPod", 1, 0, 0, 30, ("k8s.pod.uid", "a")),
+                (true, "kubelet", "SyncPod", 2, 0, 0, 30, ("k8s.pod.uid", "b")),
+                (false, "kubelet", "syncPod", 3, 0, 1, 29, ("k8s.pod.uid", "b")),
+            ],
+            "kubelet",
+            "syncPod",
+            &[(3, 2)],
+        );
+    }
+}
