@@ -21,6 +21,7 @@ mod account;
 mod agent;
 mod boot;
 mod capture;
+mod cases;
 mod cgroup;
 mod cluster;
 pub(crate) mod components;
@@ -78,6 +79,11 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Start a pod that fails or is slow in one way, and say its UID once it is where it gets.
+    Case {
+        #[arg(value_parser = cases::names())]
+        name: String,
+    },
     /// Write tests/data/otlp from the requests that a lab with --capture has seen so far.
     Record,
     /// Build a program of the cluster, or of an earlier release, unless it is there, and say where it is.
@@ -118,6 +124,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 print::fidelity(&lines);
             }
         }
+        Some(Verb::Case { name }) => println!("{}", cases::run(&node(&ground()?)?, name)?),
         Some(Verb::Record) => {
             let capture = ground()?.dir.join(capture::FILE);
             record::fixtures(&capture, &place::root().join("tests/data/otlp"))?;
