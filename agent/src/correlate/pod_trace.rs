@@ -2,7 +2,8 @@
 //!
 //! In: states of this node's pods, calls, and native spans of work on pods, in any order, some twice. Out: one trace
 //! for each pod's start, whose id is the pod's UID, so that nodes agree on it without talking. The agent on the pod's
-//! node writes the root and what the node did; one beside the control plane writes what was done there.
+//! node writes the root and what the node did; one beside the control plane writes what was done there. A pod's stop,
+//! and a restart of one of its containers, are told in the same way, each in a trace of its own.
 //!
 //! Invariant: no clock, no task, no bytes, and nobody's span waits here but our own. What is remembered is bounded: past
 //! `Config::max_pods` the pod that was quiet for longest is closed as it is.
@@ -10,24 +11,29 @@
 mod critical_path;
 mod history;
 mod identity;
+mod known;
 mod metrics;
 mod parked;
 mod phase;
+mod plot;
 mod render;
+mod restart;
 mod start;
-mod story;
+mod stop;
+mod tree;
 mod work;
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
 
 use self::{
     history::is_ready,
+    known::Known,
     parked::Parked,
-    story::{Closing, Story},
+    plot::{Closing, Plot},
     work::{Deed, Key, OWNERS, Place, Work},
 };
 pub use self::{metrics::Metrics, work::wanted};
@@ -59,7 +65,7 @@ pub struct Config {
     pub max_kept: usize,
 }
 
-/// The trace of one start.
+/// One trace of a pod.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trace {
     pub pod: PodUid,
@@ -75,7 +81,7 @@ pub struct Trace {
 #[derive(Debug)]
 pub struct PodTraces {
     config: Config,
-    stories: HashMap<PodUid, Story>,
+    pods: HashMap<PodUid, Known>,
     keys: HashMap<Key, PodUid>,
     parked: Parked,
     reconciles: VecDeque<(Nanos<Wall>, Key, Work)>,
@@ -84,25 +90,29 @@ pub struct PodTraces {
     metrics: Metrics,
 }
 
-/// Pods whose start is over: what is done for them now is no part of it.
+/// Pods whose start is over, with the last state of those on this node: what is done for them now is no part of it.
 #[derive(Debug, Default)]
 struct Settled {
-    pods: HashSet<PodUid>,
+    pods: HashMap<PodUid, Option<Arc<Pod>>>,
     oldest: VecDeque<PodUid>,
 }
 
 impl Settled {
     const MAX: usize = 16_384;
 
-    fn insert(&mut self, pod: PodUid) {
-        if self.pods.insert(pod) {
-            self.oldest.push_back(pod);
+    fn insert(&mut self, uid: PodUid, pod: Option<Arc<Pod>>) {
+        if self.pods.insert(uid, pod).is_none() {
+            self.oldest.push_back(uid);
         }
         if self.oldest.len() > Self::MAX
             && let Some(oldest) = self.oldest.pop_front()
         {
             self.pods.remove(&oldest);
         }
+    }
+
+    fn contains(&self, uid: PodUid) -> bool {
+        self.pods.contains_key(&uid)
     }
 }
 
@@ -111,7 +121,7 @@ impl PodTraces {
     pub fn new(config: Config, metrics: Metrics) -> Self {
         Self {
             config,
-            stories: HashMap::new(),
+            pods: HashMap::new(),
             keys: HashMap::new(),
             parked: Parked::new(MAX_PARKED),
             reconciles: VecDeque::new(),
@@ -124,31 +134,44 @@ impl PodTraces {
     /// Takes what became known of a pod.
     pub fn pod(&mut self, event: PodEvent) {
         match event {
-            PodEvent::Seen { pod, at, listed } => {
-                if self.settled.pods.contains(&pod.uid) {
-                    return;
-                }
-                let is_new = !self.stories.contains_key(&pod.uid);
-                if is_new && listed && is_past_its_start(&pod) {
-                    self.settled.insert(pod.uid);
-                    return;
-                }
-                let mut keys = vec![
-                    Key::Pod(pod.uid),
-                    Key::Name(Arc::clone(&pod.namespace), Arc::clone(&pod.name)),
-                ];
-                let ids = pod.containers.iter().map(|container| &container.id);
-                keys.extend(ids.filter(|id| !id.is_empty()).cloned().map(Key::Container));
-                let uid = pod.uid;
-                self.story(uid, at).see(pod, at, listed);
-                self.learn(uid, keys, at);
-            }
+            PodEvent::Seen { pod, at, listed } => self.see(pod, at, listed),
             PodEvent::Gone { uid, at } => {
-                if let Some(story) = self.stories.get_mut(&uid) {
-                    story.gone(at);
+                if let Some(known) = self.pods.get_mut(&uid) {
+                    known.gone(at);
+                } else if let Some(settled) = self.settled.pods.get_mut(&uid) {
+                    *settled = None;
                 }
             }
         }
+    }
+
+    fn see(&mut self, pod: Arc<Pod>, at: Nanos<Wall>, listed: bool) {
+        let uid = pod.uid;
+        if let Some(settled) = self.settled.pods.get_mut(&uid) {
+            let last = settled.replace(Arc::clone(&pod));
+            let plots = last.as_deref().map_or(Vec::new(), |last| plots(last, &pod, at));
+            if plots.is_empty() {
+                return;
+            }
+            let mut known = Known::new(Plot::Start, at);
+            known.plots = plots;
+            if let Some(last) = last {
+                known.see(last, Nanos::default(), false);
+            }
+            self.settled.pods.remove(&uid);
+            self.pods.insert(uid, known);
+        } else if !self.pods.contains_key(&uid) && listed && is_past_its_start(&pod) {
+            self.settled.insert(uid, Some(pod));
+            return;
+        }
+        let mut keys = vec![
+            Key::Pod(uid),
+            Key::Name(Arc::clone(&pod.namespace), Arc::clone(&pod.name)),
+        ];
+        let ids = pod.containers.iter().map(|container| &container.id);
+        keys.extend(ids.filter(|id| !id.is_empty()).cloned().map(Key::Container));
+        self.known(uid, at).see(pod, at, listed);
+        self.learn(uid, keys, at);
     }
 
     /// Takes a call that has ended. True if it is to be found in the trace of its pod alone, and nowhere else.
@@ -203,48 +226,65 @@ impl PodTraces {
             }
             self.reconciles.pop_front();
         }
-        let mut due: Vec<(Nanos<Wall>, PodUid, Closing)> = self
-            .stories
-            .iter()
-            .filter_map(|(uid, story)| Some((story.touched(), *uid, story.closing(&self.config, now)?)))
-            .collect();
-        let surplus = self
-            .stories
-            .len()
-            .saturating_sub(self.config.max_pods + due.len());
-        if surplus > 0 {
-            let waiting = |uid: &PodUid| !due.iter().any(|(_, known, _)| known == uid);
-            let mut quiet: Vec<_> = self
-                .stories
-                .iter()
-                .filter(|(uid, _)| waiting(uid))
-                .map(|(uid, story)| (story.touched(), *uid, Closing::Evicted))
-                .collect();
-            quiet.sort_unstable_by_key(|(touched, uid, _)| (*touched, *uid));
-            due.extend(quiet.into_iter().take(surplus));
+        let mut due = Vec::new();
+        for (uid, known) in &self.pods {
+            for plot in &known.plots {
+                if let Some(closing) = known.closing(plot, &self.config, now) {
+                    due.push((known.touched(), *uid, plot.clone(), closing));
+                }
+            }
         }
-        due.sort_unstable_by_key(|(touched, uid, _)| (*touched, *uid));
-        for (_, uid, closing) in due {
-            self.close(uid, closing, now, spans);
+        due.sort_by_key(|(touched, uid, ..)| (*touched, *uid));
+        for (_, uid, plot, closing) in due {
+            self.close(uid, &plot, closing, now, spans);
+        }
+        self.bound(now, spans);
+    }
+
+    /// Closes what was quiet for longest, where there is too much.
+    fn bound(&mut self, now: Nanos<Wall>, spans: &mut Vec<Span>) {
+        let surplus = self.pods.len().saturating_sub(self.config.max_pods);
+        if surplus == 0 {
+            return;
+        }
+        let mut quiet: Vec<_> = self
+            .pods
+            .iter()
+            .map(|(uid, known)| (known.touched(), *uid))
+            .collect();
+        quiet.sort_unstable();
+        for (_, uid) in quiet.into_iter().take(surplus) {
+            self.close_all(uid, Closing::Evicted, now, spans);
+        }
+    }
+
+    fn close_all(&mut self, uid: PodUid, closing: Closing, now: Nanos<Wall>, spans: &mut Vec<Span>) {
+        let plots = self
+            .pods
+            .get(&uid)
+            .map_or(Vec::new(), |known| known.plots.clone());
+        for plot in plots {
+            self.close(uid, &plot, closing, now, spans);
         }
     }
 
     /// Writes everything as it is: the agent ends.
     pub fn finish(&mut self, now: Nanos<Wall>, spans: &mut Vec<Span>) {
-        let mut open: Vec<PodUid> = self.stories.keys().copied().collect();
+        let mut open: Vec<PodUid> = self.pods.keys().copied().collect();
         open.sort_unstable();
         for uid in open {
-            self.close(uid, Closing::Shutdown, now, spans);
+            self.close_all(uid, Closing::Shutdown, now, spans);
         }
     }
 
     /// The traces of pods of this name, or UID, from the latest start on: those kept, and those that still go on.
     #[must_use]
     pub fn find(&self, matches: impl Fn(&Trace) -> bool, now: Nanos<Wall>) -> Vec<Arc<Trace>> {
-        let open = self
-            .stories
-            .iter()
-            .map(|(uid, story)| Arc::new(self.trace(*uid, story, Closing::Open, now)));
+        let open = self.pods.iter().filter(|(_, known)| known.is_local());
+        let open = open.flat_map(|(uid, known)| {
+            let plots = known.plots.iter();
+            plots.map(|plot| Arc::new(self.trace(*uid, known, plot, (Closing::Open, now))))
+        });
         let mut found: Vec<_> = open.chain(self.kept.iter().cloned()).collect();
         found.retain(|trace| matches(trace));
         found.sort_by_key(|trace| std::cmp::Reverse(trace.spans.first().map(|root| root.start)));
@@ -259,8 +299,11 @@ impl PodTraces {
         named.or_else(|| keys.iter().find_map(|key| self.keys.get(key)).copied())
     }
 
-    fn story(&mut self, uid: PodUid, now: Nanos<Wall>) -> &mut Story {
-        self.stories.entry(uid).or_insert_with(|| Story::new(now))
+    /// A pod that was not known is one that starts.
+    fn known(&mut self, uid: PodUid, now: Nanos<Wall>) -> &mut Known {
+        self.pods
+            .entry(uid)
+            .or_insert_with(|| Known::new(Plot::Start, now))
     }
 
     /// Puts a piece of work to its pod's, or aside until it is known whose it is. False if it is not remembered.
@@ -272,15 +315,14 @@ impl PodTraces {
             }
             return false;
         }
-        let Some(uid) = self.pod_of(&keys) else {
-            self.parked.put(work, keys, now);
+        let uid = self.pod_of(&keys).filter(|uid| !self.settled.contains(*uid));
+        let Some(uid) = uid else {
+            // It may be the beginning of the pod's stop.
+            self.parked.put(work.elsewhere(), keys, now);
             return false;
         };
-        if self.settled.pods.contains(&uid) {
-            return false;
-        }
         let max_works = self.config.max_works;
-        if !self.story(uid, now).add(work, max_works, now) {
+        if !self.known(uid, now).add(work, max_works, now) {
             self.metrics.work_dropped();
             return false;
         }
@@ -296,11 +338,11 @@ impl PodTraces {
                 continue;
             }
             let waiting = self.parked.take(&key);
-            self.story(uid, now).keys.push(key.clone());
+            self.known(uid, now).keys.push(key.clone());
             self.keys.insert(key, uid);
             for (work, keys) in waiting {
                 let max_works = self.config.max_works;
-                if !self.story(uid, now).add(work, max_works, now) {
+                if !self.known(uid, now).add(work, max_works, now) {
                     self.metrics.work_dropped();
                 }
                 new.extend(keys);
@@ -308,54 +350,60 @@ impl PodTraces {
         }
     }
 
-    fn close(&mut self, uid: PodUid, closing: Closing, now: Nanos<Wall>, spans: &mut Vec<Span>) {
-        let Some(story) = self.stories.get(&uid) else {
+    fn close(&mut self, uid: PodUid, plot: &Plot, closing: Closing, now: Nanos<Wall>, spans: &mut Vec<Span>) {
+        let Some(known) = self.pods.get(&uid) else {
             return;
         };
-        let trace = self.trace(uid, story, closing, now);
-        if closing == Closing::Part {
-            // What was done elsewhere goes on: only what is new is written.
-            if let Some(story) = self.stories.get_mut(&uid) {
-                spans.extend(trace.spans.into_iter().filter(|span| story.is_unwritten(span)));
-            }
-            return;
-        }
-        let Some(mut story) = self.stories.remove(&uid) else {
+        let trace = self.trace(uid, known, plot, (closing, now));
+        let is_local = known.is_local();
+        let Some(known) = self.pods.get_mut(&uid) else {
             return;
         };
-        for key in &story.keys {
-            self.keys.remove(key);
-        }
-        let is_local = story.is_local();
-        self.metrics.closed(closing, is_local);
-        self.settled.insert(uid);
         if is_local {
+            self.metrics.closed(plot, closing);
             spans.extend(trace.spans.iter().cloned());
             self.kept.push_back(Arc::new(trace));
             while self.kept.len() > self.config.max_kept {
                 self.kept.pop_front();
             }
         } else {
-            spans.extend(trace.spans.into_iter().filter(|span| story.is_unwritten(span)));
+            // What was done elsewhere goes on: only what is new is written.
+            let new = trace.spans.into_iter().filter(|span| known.is_unwritten(span));
+            spans.extend(new);
+        }
+        known.written(plot, now);
+        if closing == Closing::Part {
+            return;
+        }
+        known.plots.retain(|open| open != plot);
+        if known.plots.is_empty()
+            && let Some(known) = self.pods.remove(&uid)
+        {
+            for key in &known.keys {
+                self.keys.remove(key);
+            }
+            spans.extend(known.left_over());
+            let last = known.history.last().filter(|_| known.gone.is_none());
+            self.settled.insert(uid, last);
         }
     }
 
-    fn trace(&self, uid: PodUid, story: &Story, closing: Closing, now: Nanos<Wall>) -> Trace {
-        let name = self.name_of(story);
-        let reconciles = self.reconciles_of(story, name.as_ref());
-        let spans = story.render(uid, &reconciles, closing, now);
+    fn trace(&self, uid: PodUid, known: &Known, plot: &Plot, at: (Closing, Nanos<Wall>)) -> Trace {
+        let name = self.name_of(known);
+        let reconciles = self.reconciles_of(known, name.as_ref());
+        let spans = known.render(uid, plot, &reconciles, at);
         let (namespace, name) = name.unwrap_or_default();
         Trace {
             pod: uid,
             namespace,
             name,
             spans,
-            is_open: closing == Closing::Open,
+            is_open: at.0 == Closing::Open,
         }
     }
 
-    fn name_of(&self, story: &Story) -> Option<(Arc<str>, Arc<str>)> {
-        story.keys.iter().find_map(|key| match key {
+    fn name_of(&self, known: &Known) -> Option<(Arc<str>, Arc<str>)> {
+        known.keys.iter().find_map(|key| match key {
             Key::Name(namespace, name) => Some((Arc::clone(namespace), Arc::clone(name))),
             _ => None,
         })
@@ -363,16 +411,16 @@ impl PodTraces {
 
     /// What controllers did for the objects that own a pod: by its owner's name, or by its own where the owner is not
     /// known, which begins with its owner's.
-    fn reconciles_of(&self, story: &Story, name: Option<&(Arc<str>, Arc<str>)>) -> Vec<&Work> {
+    fn reconciles_of(&self, known: &Known, name: Option<&(Arc<str>, Arc<str>)>) -> Vec<&Work> {
         let Some((namespace, name)) = name else {
             return Vec::new();
         };
-        let owner = story.history.pod().and_then(|pod| pod.owner.as_ref());
+        let owner = known.history.pod().and_then(|pod| pod.owner.as_ref());
         let is_of = |kind: &str, object: &str| match owner {
             Some(owner) => *owner.kind == *kind && *owner.name == *object,
             None => kind != "Deployment" && is_made_from(name, object),
         };
-        let begun = story.creation();
+        let begun = known.creation();
         let mut found: Vec<&Work> = self
             .reconciles
             .iter()
@@ -392,6 +440,26 @@ impl PodTraces {
 fn is_made_from(pod: &str, object: &str) -> bool {
     let suffix = pod.strip_prefix(object).and_then(|rest| rest.strip_prefix('-'));
     suffix.is_some_and(|suffix| !suffix.is_empty() && !suffix.contains('-'))
+}
+
+/// What begins when a pod that had started is as it is now.
+fn plots(last: &Pod, pod: &Pod, at: Nanos<Wall>) -> Vec<Plot> {
+    let mut plots = Vec::new();
+    if pod.deletion.is_some() {
+        plots.push(Plot::Stop { seen: at });
+    }
+    for (before, container) in last.containers.iter().zip(&pod.containers) {
+        if let Some(end) = &container.last_end
+            && container.restarts > before.restarts
+        {
+            plots.push(Plot::Restart {
+                container: Arc::clone(&container.name),
+                run: container.restarts,
+                ended: end.finished,
+            });
+        }
+    }
+    plots
 }
 
 /// Whether a pod that was there before the agent has its start behind it.

@@ -44,6 +44,11 @@ impl History {
         self.states.last().map(|seen| &*seen.pod)
     }
 
+    /// The same, to be kept.
+    pub(super) fn last(&self) -> Option<Arc<Pod>> {
+        self.states.last().map(|seen| Arc::clone(&seen.pod))
+    }
+
     /// When this agent heard of the pod.
     pub(super) fn first_heard(&self) -> Option<Nanos<Wall>> {
         self.states
@@ -84,7 +89,8 @@ impl History {
         })
     }
 
-    fn first(&self, is_so: impl Fn(&Pod) -> bool) -> Option<Nanos<Wall>> {
+    /// When the pod was first seen to be so.
+    pub(super) fn first(&self, is_so: impl Fn(&Pod) -> bool) -> Option<Nanos<Wall>> {
         self.states
             .iter()
             .find(|seen| is_so(&seen.pod))

@@ -2,12 +2,21 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::model::{pod::PodUid, trace::SpanId};
+use crate::model::{
+    pod::PodUid,
+    trace::{SpanId, TraceId},
+};
 
 /// The span of a phase: of several of one name the `attempt`th.
 pub(super) fn span_id(pod: PodUid, story: &str, phase: &str, attempt: usize) -> SpanId {
     let digest = hash(pod, &[story, phase, &attempt.to_string()]);
     SpanId(digest.first_chunk().copied().unwrap_or_default())
+}
+
+/// The trace of a story that is not the pod's start.
+pub(super) fn trace_id(pod: PodUid, story: &str) -> TraceId {
+    let digest = hash(pod, &[story]);
+    TraceId(digest.first_chunk().copied().unwrap_or_default())
 }
 
 fn hash(pod: PodUid, parts: &[&str]) -> [u8; 32] {

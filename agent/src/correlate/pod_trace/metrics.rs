@@ -8,10 +8,11 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::story::Closing;
+use super::plot::{Closing, Plot};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Labels {
+    story: &'static str,
     end: Closing,
 }
 
@@ -24,16 +25,16 @@ impl EncodeLabelValue for Closing {
 /// The counts, shared with whoever shows them.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
-    starts: Family<Labels, Counter>,
+    stories: Family<Labels, Counter>,
     dropped: Counter,
 }
 
 impl Metrics {
     pub fn register(&self, registry: &mut Registry) {
         registry.register(
-            "innerspan_correlate_pod_starts",
-            "Starts of this node's pods by how they ended",
-            self.starts.clone(),
+            "innerspan_correlate_pod_stories",
+            "Starts and stops of this node's pods and restarts of their containers, by how they ended",
+            self.stories.clone(),
         );
         registry.register(
             "innerspan_correlate_pod_works_dropped",
@@ -42,10 +43,13 @@ impl Metrics {
         );
     }
 
-    pub(super) fn closed(&self, end: Closing, is_local: bool) {
-        if is_local {
-            self.starts.get_or_create(&Labels { end }).inc();
-        }
+    pub(super) fn closed(&self, plot: &Plot, end: Closing) {
+        let story = match plot {
+            Plot::Start => "pod_start",
+            Plot::Stop { .. } => "pod_stop",
+            Plot::Restart { .. } => "container_restart",
+        };
+        self.stories.get_or_create(&Labels { story, end }).inc();
     }
 
     pub(super) fn work_dropped(&self) {

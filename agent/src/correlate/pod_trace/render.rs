@@ -8,6 +8,7 @@ use super::{
     critical_path::{self, Stretch},
     identity,
     phase::Phase,
+    tree::Told,
     work::{Place, Work},
 };
 use crate::model::{
@@ -21,27 +22,25 @@ use crate::model::{
 pub(super) const SERVICE: &str = "kubernetes";
 
 /// What a story is about: all its spans agree on this.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Title {
     pub(super) pod: PodUid,
     /// The name of its root.
     pub(super) name: &'static str,
     pub(super) trace_id: TraceId,
+    /// Tells it from all other stories of this pod.
+    pub(super) story: Box<str>,
 }
 
 impl Title {
     pub(super) fn root_id(&self) -> SpanId {
-        identity::span_id(self.pod, self.name, "", 0)
+        identity::span_id(self.pod, &self.story, "", 0)
     }
 }
 
 /// The root, with how much of it each phase was on the critical path.
-pub(super) fn root(
-    title: Title,
-    times: (Nanos<Wall>, Nanos<Wall>),
-    phases: &[Phase],
-    mut attributes: Vec<Attribute>,
-) -> Span {
+pub(super) fn root(title: &Title, told: &Told, mut attributes: Vec<Attribute>) -> Span {
+    let (phases, times) = (&told.phases, told.times);
     let path = critical_path::path(phases, times);
     for (name, nanoseconds) in critical_path::sums(phases, &path) {
         let key = format!("innerspan.critical_path.{}", name.replace([' ', '-'], "_"));
@@ -88,14 +87,15 @@ pub(super) fn seconds(nanoseconds: u64) -> f64 {
 }
 
 /// The phases, and the calls that are to be found in this trace alone.
-pub(super) fn below(title: Title, phases: &[Phase], works: &[Work]) -> Vec<Span> {
+pub(super) fn below(title: &Title, told: &Told, works: &[Work]) -> Vec<Span> {
+    let phases = &told.phases;
     let mut attempts: HashMap<&str, usize> = HashMap::new();
     let ids: Vec<SpanId> = phases
         .iter()
         .map(|phase| {
             let attempt = attempts.entry(phase.name).or_default();
             *attempt += 1;
-            identity::span_id(title.pod, title.name, phase.name, *attempt - 1)
+            identity::span_id(title.pod, &title.story, phase.name, *attempt - 1)
         })
         .collect();
     let root = title.root_id();
@@ -116,38 +116,36 @@ pub(super) fn below(title: Title, phases: &[Phase], works: &[Work]) -> Vec<Span>
             links: phase.links.clone(),
         })
         .collect();
-    spans.extend(details(title, phases, &ids, works));
+    spans.extend(details(title, told, &ids, works));
     spans
 }
 
+/// Whether a call belongs to the time that is told of.
+pub(super) fn is_in(told: &Told, work: &Work) -> bool {
+    told.times.0 <= work.span.start && work.span.end <= told.times.1
+}
+
 /// Calls below the phase that stands for the call around them.
-fn details(title: Title, phases: &[Phase], ids: &[SpanId], works: &[Work]) -> Vec<Span> {
+fn details(title: &Title, told: &Told, ids: &[SpanId], works: &[Work]) -> Vec<Span> {
+    let phases = &told.phases;
     let mut places: HashMap<SpanId, SpanId> = HashMap::new();
     for (phase, id) in phases.iter().zip(ids) {
         places.extend(phase.stands_for.iter().map(|call| (*call, *id)));
     }
-    let here = works.iter().filter(|work| work.place == Place::Here);
+    let here = works
+        .iter()
+        .filter(|work| work.place == Place::Here && is_in(told, work));
     let details: Vec<&Work> = here
         .filter(|work| !places.contains_key(&work.span.span_id))
         .collect();
     places.extend(details.iter().map(|work| (work.span.span_id, work.span.span_id)));
-    let innermost = |at: Nanos<Wall>| {
-        let around = phases
-            .iter()
-            .zip(ids)
-            .filter(|(phase, _)| phase.start <= at && at <= phase.end);
-        around
-            .min_by_key(|(phase, _)| phase.end.since(&phase.start))
-            .map(|(_, id)| *id)
-    };
     details
         .into_iter()
         .map(|work| {
             let around = work.span.parent.and_then(|parent| places.get(&parent).copied());
-            let parent = around.or_else(|| innermost(work.span.start));
             Span {
                 trace_id: title.trace_id,
-                parent: Some(parent.unwrap_or_else(|| title.root_id())),
+                parent: Some(around.unwrap_or_else(|| title.root_id())),
                 ..work.span.clone()
             }
         })

@@ -1,18 +1,19 @@
 //! Where did the time of a pod's start go?
 //!
-//! In: the pod's history and the work that was done for it. Out: the phases of its start, each from its best source,
-//! and when the whole began and ended. What was not seen makes no phase.
+//! In: the pod's history and the work that was done for it. Out: the phases of its start, from the write that made it
+//! until it is ready, or has given up.
 
 use super::{
     history::History,
-    phase::{Phase, Sighting, sightings},
-    work::{Deed, Verb, Work},
+    phase::{Phase, Sighting},
+    render::seconds,
+    tree::{Evidence, Times, Told, Tree, said},
+    work::{Deed, Verb},
 };
 use crate::model::{
-    attr::{self, Value},
+    attr::{self, Attribute, Value},
     pod::{Pod, Role, State},
     time::{Nanos, Wall},
-    trace::SpanKind,
 };
 
 /// Writes of a pod's status that are shown; a start has three or four.
@@ -20,118 +21,96 @@ const MAX_STATUS_WRITES: usize = 8;
 /// Synchronisations that are shown: of a start that fails for hours, the first ones.
 const MAX_SYNCS: usize = 32;
 
-/// All that is known of a pod's start.
-#[derive(Debug)]
-pub(super) struct Evidence<'a> {
-    pub(super) history: &'a History,
-    pub(super) works: &'a [Work],
-    /// What controllers did for the pod's owner, before it was made.
-    pub(super) reconciles: &'a [&'a Work],
-    pub(super) now: Nanos<Wall>,
-}
-
 /// The phases of a start.
-#[derive(Debug)]
-pub(super) struct Start {
-    pub(super) start: Nanos<Wall>,
-    pub(super) end: Nanos<Wall>,
-    /// A parent stands before its parts.
-    pub(super) phases: Vec<Phase>,
-    /// Time spent on pulling images, and in containers that must end before the pod starts: no part of the pod
-    /// startup latency that SIG Scalability defines.
-    pub(super) excluded: u64,
+pub(super) fn tell(evidence: &Evidence<'_>) -> Told {
+    let begun = begun(evidence);
+    let mut start = Start(Tree::new(evidence, (begun, end(evidence).max(begun))));
+    start.control_plane();
+    start.syncs();
+    start.notice();
+    start.waits();
+    start.status_writes();
+    start.0.finish()
 }
 
-impl Evidence<'_> {
-    pub(super) fn start(&self) -> Start {
-        let begun = self.begun();
-        let end = self.end().max(begun);
-        let mut tree = Tree {
-            evidence: self,
-            phases: Vec::new(),
-            begun,
-            end,
-        };
-        tree.control_plane();
-        let syncs = tree.syncs();
-        tree.notice(syncs.first());
-        tree.waits();
-        tree.status_writes();
-        Start {
-            start: begun,
-            end,
-            excluded: tree.excluded(),
-            phases: tree.finish(),
-        }
-    }
+/// The API server's write; its own time stamp has whole seconds only.
+fn begun(evidence: &Evidence<'_>) -> Nanos<Wall> {
+    let created = creation(evidence).map(|created| created.start());
+    let stamp = evidence.history.pod().map(|pod| pod.created);
+    let earliest = evidence.works.iter().map(|work| work.span.start).min();
+    created.or(stamp).or(earliest).unwrap_or(evidence.now)
+}
 
-    /// The API server's write; its own time stamp has whole seconds only.
-    fn begun(&self) -> Nanos<Wall> {
-        let created = self.creation().map(|created| created.start());
-        let stamp = self.history.pod().map(|pod| pod.created);
-        let earliest = self.works.iter().map(|work| work.span.start).min();
-        created.or(stamp).or(earliest).unwrap_or(self.now)
-    }
-
-    /// The request that made the pod, or else its write.
-    pub(super) fn creation(&self) -> Option<Sighting<'_>> {
-        let stamp = self.history.pod().map(|pod| pod.created.count());
-        [Deed::Request(Verb::Create), Deed::Store(Verb::Create)]
-            .into_iter()
-            .flat_map(|deed| self.seen(deed, None))
-            .find(|seen| {
-                // The stamp was taken within the request and then rounded down.
-                stamp.is_none_or(|stamp| {
-                    seen.end().count() >= stamp && seen.start().count() < stamp + 1_000_000_000
-                })
+/// The request that made the pod, or else its write.
+pub(super) fn creation<'a>(evidence: &'a Evidence<'_>) -> Option<Sighting<'a>> {
+    let stamp = evidence.history.pod().map(|pod| pod.created.count());
+    [Deed::Request(Verb::Create), Deed::Store(Verb::Create)]
+        .into_iter()
+        .flat_map(|deed| evidence.seen(deed, None))
+        .find(|seen| {
+            // The stamp was taken within the request and then rounded down.
+            stamp.is_none_or(|stamp| {
+                seen.end().count() >= stamp && seen.start().count() < stamp + 1_000_000_000
             })
-    }
-
-    /// When the pod was ready, or gave up, or now.
-    fn end(&self) -> Nanos<Wall> {
-        let history = self.history;
-        let last = history.ready().or(history.ended()).or(history.deleted());
-        last.unwrap_or(self.now)
-    }
-
-    /// The works of one kind, each once.
-    fn seen(&self, deed: Deed, kind: Option<SpanKind>) -> Vec<Sighting<'_>> {
-        let works = self.works.iter();
-        let wanted = |work: &&Work| work.deed == deed && kind.is_none_or(|kind| work.span.kind == kind);
-        sightings(works.filter(wanted).collect())
-    }
-
-    /// The works of one kind by who asked for it; else by who did it.
-    fn asked(&self, deed: Deed) -> Vec<Sighting<'_>> {
-        let asked = self.seen(deed, Some(SpanKind::Client));
-        if asked.is_empty() {
-            self.seen(deed, Some(SpanKind::Server))
-        } else {
-            asked
-        }
-    }
+        })
 }
 
-/// The phases as they are found.
-struct Tree<'a> {
-    evidence: &'a Evidence<'a>,
-    phases: Vec<Phase>,
-    begun: Nanos<Wall>,
-    end: Nanos<Wall>,
+/// When the pod was ready, or gave up, or now.
+fn end(evidence: &Evidence<'_>) -> Nanos<Wall> {
+    let history = evidence.history;
+    let last = history.ready().or(history.ended()).or(history.deleted());
+    last.unwrap_or(evidence.now)
 }
 
-impl<'a> Tree<'a> {
+/// Nanoseconds in which images were pulled or containers ran that had to end first: no part of the pod startup latency
+/// that SIG Scalability defines.
+fn excluded(phases: &[Phase]) -> u64 {
+    let mut times: Vec<_> = phases
+        .iter()
+        .filter(|phase| matches!(phase.name, "pull" | "init"))
+        .map(|phase| (phase.start.count(), phase.end.count()))
+        .collect();
+    times.sort_unstable();
+    let (mut sum, mut until) = (0, 0);
+    for (start, end) in times {
+        sum += end.saturating_sub(start.max(until));
+        until = until.max(end);
+    }
+    sum
+}
+
+/// How long it took: to the first instant at which all containers were seen running, and the same as SIG Scalability's
+/// pod startup latency counts it.
+pub(super) fn totals(told: &Told, history: &History) -> Vec<Attribute> {
+    let (begun, end) = told.times;
+    let (Some(started), Some(pod)) = (history.started().filter(|at| *at <= end), history.pod()) else {
+        return Vec::new();
+    };
+    let whole = started.count().saturating_sub(begun.count());
+    let counted = whole.saturating_sub(excluded(&told.phases));
+    let rounded = begun.count().saturating_sub(pod.created.count());
+    [
+        ("innerspan.pod_start.end_to_end", whole),
+        ("innerspan.pod_start.sli", counted),
+        ("innerspan.pod_start.creation_rounding", rounded),
+    ]
+    .map(|(key, nanoseconds)| (key.into(), Value::Number(seconds(nanoseconds))))
+    .into()
+}
+
+struct Start<'a>(Tree<'a>);
+
+impl<'a> Start<'a> {
     fn add(&mut self, phase: Phase) -> usize {
-        self.phases.push(phase);
-        self.phases.len() - 1
+        self.0.add(phase)
     }
 
-    fn times(&self, at: usize) -> (Nanos<Wall>, Nanos<Wall>) {
-        (self.phases[at].start, self.phases[at].end)
+    fn phases(&self, name: &'static str) -> impl Iterator<Item = &Phase> {
+        self.0.phases.iter().filter(move |phase| phase.name == name)
     }
 
     fn reconcile(&mut self, until: Nanos<Wall>) {
-        for work in self.evidence.reconciles {
+        for work in self.0.evidence.reconciles {
             if work.span.start <= until {
                 self.add(Phase::of("reconcile", None, &Sighting(vec![*work])));
             }
@@ -139,21 +118,19 @@ impl<'a> Tree<'a> {
     }
 
     fn control_plane(&mut self) {
-        let evidence = self.evidence;
-        let creation = evidence.creation();
+        let creation = creation(self.0.evidence);
         if let Some(creation) = &creation {
             self.reconcile(creation.end());
-            self.write("create", creation);
+            self.0.write("create", creation);
         }
-        let cycles = self.scheduling(creation.as_ref().map_or(self.begun, Sighting::end));
+        let cycles = self.scheduling(creation.as_ref().map_or(self.0.times.0, Sighting::end));
         self.bind(&cycles);
     }
 
     /// The scheduler's work: it is one phase, in which every attempt waits, chooses and binds.
-    fn scheduling(&mut self, queued: Nanos<Wall>) -> Vec<(Nanos<Wall>, Nanos<Wall>)> {
-        let evidence = self.evidence;
-        let choices = evidence.seen(Deed::SchedulingCycle, None);
-        let bindings = evidence.seen(Deed::BindingCycle, None);
+    fn scheduling(&mut self, queued: Nanos<Wall>) -> Vec<Times> {
+        let choices = self.0.seen(Deed::SchedulingCycle);
+        let bindings = self.0.seen(Deed::BindingCycle);
         let cycles: Vec<_> = choices.iter().map(|seen| ("scheduling cycle", seen)).collect();
         let mut cycles: Vec<_> = cycles
             .into_iter()
@@ -164,8 +141,8 @@ impl<'a> Tree<'a> {
             return Vec::new();
         };
         let schedule = self.add(Phase::new("schedule", "kube-scheduler", None, (queued, last)));
-        for seen in evidence.seen(Deed::Schedule, None) {
-            self.phases[schedule].tell(&seen);
+        for seen in self.0.seen(Deed::Schedule) {
+            self.0.phases[schedule].tell(&seen);
         }
         let mut waited_since = queued;
         for (name, seen) in cycles {
@@ -176,137 +153,62 @@ impl<'a> Tree<'a> {
             self.add(Phase::of(name, Some(schedule), seen));
             waited_since = seen.end();
         }
-        self.phases[schedule].error = None;
+        self.0.phases[schedule].error = None;
         bindings.iter().map(|seen| (seen.start(), seen.end())).collect()
     }
 
     /// The write that gives the pod its node: the request for it, or what is written while the scheduler binds.
-    fn bind(&mut self, cycles: &[(Nanos<Wall>, Nanos<Wall>)]) {
-        let evidence = self.evidence;
-        let mut requests = evidence.seen(Deed::Request(Verb::Bind), None);
+    fn bind(&mut self, cycles: &[Times]) {
+        let mut requests = self.0.seen(Deed::Request(Verb::Bind));
         if requests.is_empty() {
-            requests = evidence.seen(Deed::Store(Verb::Update), None);
+            requests = self.0.seen(Deed::Store(Verb::Update));
             requests.retain(|seen| cycles.iter().any(|cycle| seen.is_within(*cycle)));
         }
         for request in requests {
-            self.write("bind", &request);
+            self.0.write("bind", &request);
         }
     }
 
-    /// A write of the pod, with etcd's part in it.
-    fn write(&mut self, name: &'static str, seen: &Sighting<'_>) {
-        let at = self.add(Phase::of(name, None, seen));
-        let times = self.times(at);
-        let traces: Vec<_> = seen.0.iter().map(|work| work.span.trace_id).collect();
-        let evidence = self.evidence;
-        let works = evidence.works.iter();
-        let below = |work: &&Work| {
-            work.deed == Deed::Transaction && work.span.start >= times.0 && work.span.end <= times.1
-        };
-        let mut transactions: Vec<&Work> = works.filter(below).collect();
-        // What is known by its trace to belong to this write, rather than what only falls into its time.
-        if transactions
-            .iter()
-            .any(|work| traces.contains(&work.span.trace_id))
+    fn notice(&mut self) {
+        let bound = self.phases("bind").map(|phase| phase.end).min();
+        let since = bound.or(self.0.evidence.history.first_heard());
+        let sync = self.phases("sync").map(|phase| phase.start).min();
+        if let (Some(since), Some(sync)) = (since, sync)
+            && since < sync
         {
-            transactions.retain(|work| traces.contains(&work.span.trace_id));
-        }
-        let of_etcd = |work: &&&Work| work.span.service.as_ref() == "etcd";
-        let chosen = transactions
-            .iter()
-            .filter(of_etcd)
-            .min_by_key(|work| (work.span.kind == SpanKind::Server, work.span.start))
-            .or(transactions.first());
-        if let Some(work) = chosen {
-            self.add(Phase::of("etcd txn", Some(at), &Sighting(vec![*work])));
-        }
-    }
-
-    fn notice(&mut self, first_sync: Option<&(Nanos<Wall>, Nanos<Wall>)>) {
-        let bound = self
-            .phases
-            .iter()
-            .filter(|phase| phase.name == "bind")
-            .map(|phase| phase.end)
-            .min();
-        let heard = self.evidence.history.first_heard();
-        if let (Some(since), Some((sync, _))) = (bound.or(heard), first_sync)
-            && since < *sync
-        {
-            self.add(Phase::new("notice", "kubelet", None, (since, *sync)));
+            self.add(Phase::new("notice", "kubelet", None, (since, sync)));
         }
     }
 
     /// The kubelet's synchronisations, and what they did.
-    fn syncs(&mut self) -> Vec<(Nanos<Wall>, Nanos<Wall>)> {
-        let evidence = self.evidence;
-        let all: Vec<_> = evidence
-            .seen(Deed::Sync, None)
-            .into_iter()
-            .filter(|sync| sync.start() <= self.end)
-            .collect();
-        let mut parts: Vec<(&'static str, Sighting<'_>)> = Vec::new();
-        for (name, found) in [
-            ("volumes", evidence.seen(Deed::Volumes, None)),
-            ("sandbox", evidence.asked(Deed::RunSandbox)),
+    fn syncs(&mut self) {
+        let found = [
+            ("volumes", self.0.seen(Deed::Volumes)),
+            ("sandbox", self.0.asked(Deed::RunSandbox)),
             ("pull", self.pulls()),
-            ("create container", evidence.asked(Deed::CreateContainer)),
-            ("start container", evidence.asked(Deed::StartContainer)),
-        ] {
-            parts.extend(found.into_iter().map(|seen| (name, seen)));
-        }
-        parts.sort_by_key(|(name, seen)| (seen.start(), *name));
-        parts.retain(|(_, seen)| seen.start() <= self.end);
-        let mut shown = Vec::new();
-        for (index, sync) in all.iter().enumerate() {
+            ("create container", self.0.asked(Deed::CreateContainer)),
+            ("start container", self.0.asked(Deed::StartContainer)),
+        ];
+        let parts: Vec<_> = found
+            .into_iter()
+            .flat_map(|(name, found)| found.into_iter().map(move |seen| (name, seen)))
+            .collect();
+        let mut shown = 0;
+        for (index, sync) in self.0.seen(Deed::Sync).iter().enumerate() {
             let times = (sync.start(), sync.end());
             let within = parts.iter().any(|(_, part)| part.is_within(times));
-            if shown.len() >= MAX_SYNCS || !(index == 0 || within || sync.failed()) {
-                continue;
-            }
-            let at = self.add(Phase::of("sync", None, sync));
-            shown.push((at, times));
-        }
-        for (name, part) in parts {
-            let around = shown.iter().find(|(_, times)| part.is_within(*times));
-            let at = self.add(Phase::of(name, around.map(|(at, _)| *at), &part));
-            self.below(at);
-        }
-        shown.into_iter().map(|(_, times)| times).collect()
-    }
-
-    /// What the runtime did inside a call of the kubelet.
-    fn below(&mut self, at: usize) {
-        let parts: &[(&'static str, Deed)] = match self.phases[at].name {
-            "sandbox" => &[
-                ("cni", Deed::Network),
-                ("runc create", Deed::TaskCreate),
-                ("runc start", Deed::TaskStart),
-            ],
-            "start container" => &[("runc create", Deed::TaskCreate), ("runc start", Deed::TaskStart)],
-            "pull" => &[("unpack", Deed::Unpack)],
-            _ => &[],
-        };
-        let times = self.times(at);
-        for (name, deed) in parts {
-            let mut found = self.evidence.seen(*deed, None);
-            found.retain(|seen| seen.is_within(times));
-            // Of spans of one name that lie in each other, the outermost is the phase.
-            let mut last_end = Nanos::default();
-            for seen in found {
-                if seen.start() >= last_end {
-                    last_end = seen.end();
-                    self.add(Phase::of(name, Some(at), &seen));
-                }
+            if shown < MAX_SYNCS && (index == 0 || within || sync.failed()) {
+                shown += 1;
+                self.add(Phase::of("sync", None, sync));
             }
         }
+        self.0.parts("sync", parts);
     }
 
     /// Pulls of images, from asking for the image to having it, which includes waiting for other pulls.
     fn pulls(&self) -> Vec<Sighting<'a>> {
-        let evidence = self.evidence;
-        let pulls = evidence.asked(Deed::PullImage);
-        let mut images = evidence.seen(Deed::Image, None);
+        let pulls = self.0.asked(Deed::PullImage);
+        let mut images = self.0.seen(Deed::Image);
         let within = |image: &Sighting<'_>| {
             let times = (image.start(), image.end());
             pulls.iter().any(|pull| pull.is_within(times))
@@ -329,7 +231,7 @@ impl<'a> Tree<'a> {
 
     /// The times in which nothing was done for the pod, and what it waited for.
     fn waits(&mut self) {
-        let Some(pod) = self.evidence.history.pod() else {
+        let Some(pod) = self.0.evidence.history.pod() else {
             return;
         };
         for container in &pod.containers {
@@ -341,8 +243,9 @@ impl<'a> Tree<'a> {
     }
 
     /// The times at which a container of this name was started, with their ends.
-    fn starts_of(&self, name: &str) -> Vec<(Nanos<Wall>, Nanos<Wall>)> {
+    fn starts_of(&self, name: &str) -> Vec<Times> {
         let ids: Vec<_> = self
+            .0
             .phases
             .iter()
             .filter(|phase| {
@@ -350,7 +253,11 @@ impl<'a> Tree<'a> {
             })
             .filter_map(|phase| said(phase, attr::CONTAINER_ID))
             .collect();
-        let starts = self.phases.iter().filter(|phase| phase.name == "start container");
+        let starts = self
+            .0
+            .phases
+            .iter()
+            .filter(|phase| phase.name == "start container");
         starts
             .filter(|phase| said(phase, attr::CONTAINER_ID).is_some_and(|id| ids.contains(&id)))
             .map(|phase| (phase.start, phase.end))
@@ -367,12 +274,13 @@ impl<'a> Tree<'a> {
                 continue;
             }
             let next = self
+                .0
                 .phases
                 .iter()
                 .filter(|phase| matches!(phase.name, "sync" | "create container") && phase.start > *started)
                 .map(|phase| phase.start)
                 .min();
-            let end = next.unwrap_or(self.end).min(self.end);
+            let end = next.unwrap_or(self.0.times.1).min(self.0.times.1);
             let mut run = Phase::new(
                 if is_init { "init" } else { "run" },
                 "kubelet",
@@ -380,7 +288,7 @@ impl<'a> Tree<'a> {
                 (*started, end),
             );
             run.set(attr::K8S_CONTAINER_NAME, name.into());
-            if !is_init && let Some(trouble) = self.evidence.history.trouble() {
+            if !is_init && let Some(trouble) = self.0.evidence.history.trouble() {
                 run.error = Some(trouble.into());
             }
             self.add(run);
@@ -388,7 +296,7 @@ impl<'a> Tree<'a> {
     }
 
     fn has_ended(&self, name: &str) -> bool {
-        let pod = self.evidence.history.pod();
+        let pod = self.0.evidence.history.pod();
         let container = pod.and_then(|pod| pod.containers.iter().find(|container| &*container.name == name));
         container.is_some_and(|container| {
             matches!(container.state, State::Terminated(_)) || container.last_end.is_some()
@@ -398,6 +306,7 @@ impl<'a> Tree<'a> {
     /// Between an attempt that failed and the next one.
     fn back_off(&mut self) {
         let mut attempts: Vec<_> = self
+            .0
             .phases
             .iter()
             .filter(|phase| {
@@ -411,7 +320,9 @@ impl<'a> Tree<'a> {
         attempts.sort_by_key(|(start, ..)| *start);
         for (index, (_, end, _, error)) in attempts.iter().enumerate() {
             let Some(error) = error else { continue };
-            let next = attempts.get(index + 1).map_or(self.end, |(start, ..)| *start);
+            let next = attempts
+                .get(index + 1)
+                .map_or(self.0.times.1, |(start, ..)| *start);
             if next > *end {
                 let mut wait = Phase::new("back-off", "kubelet", None, (*end, next));
                 wait.set("error.message", (&**error).into());
@@ -422,10 +333,20 @@ impl<'a> Tree<'a> {
 
     /// A container runs, and the kubelet has still to see it and to say so.
     fn observe(&mut self) {
-        let Some(observed) = self.evidence.history.started().filter(|at| *at <= self.end) else {
+        let Some(observed) = self
+            .0
+            .evidence
+            .history
+            .started()
+            .filter(|at| *at <= self.0.times.1)
+        else {
             return;
         };
-        let starts = self.phases.iter().filter(|phase| phase.name == "start container");
+        let starts = self
+            .0
+            .phases
+            .iter()
+            .filter(|phase| phase.name == "start container");
         if let Some(started) = starts.map(|phase| phase.end).max()
             && started < observed
         {
@@ -435,15 +356,15 @@ impl<'a> Tree<'a> {
 
     /// From the time at which a container runs to the time at which its probe has found it ready.
     fn probes(&mut self, pod: &Pod) {
-        let Some(started) = self.evidence.history.started() else {
+        let Some(started) = self.0.evidence.history.started() else {
             return;
         };
         for container in &pod.containers {
             if !container.has_readiness_probe && !container.has_startup_probe {
                 continue;
             }
-            let ready = self.evidence.history.container_ready(&container.name);
-            let ready = ready.unwrap_or(self.end).min(self.end);
+            let ready = self.0.evidence.history.container_ready(&container.name);
+            let ready = ready.unwrap_or(self.0.times.1).min(self.0.times.1);
             if ready > started {
                 let mut probe = Phase::new("probe", "kubelet", None, (started, ready));
                 probe.set(attr::K8S_CONTAINER_NAME, (&*container.name).into());
@@ -454,56 +375,21 @@ impl<'a> Tree<'a> {
 
     /// The kubelet's reports of the pod's status.
     fn status_writes(&mut self) {
-        let evidence = self.evidence;
-        let mut writes = evidence.seen(Deed::Request(Verb::Status), None);
+        let mut writes = self.0.seen(Deed::Request(Verb::Status));
         if writes.is_empty() {
-            writes = evidence.seen(Deed::Store(Verb::Update), None);
+            writes = self.0.seen(Deed::Store(Verb::Update));
         }
         let bound = |phase: &Phase| matches!(phase.name, "bind" | "create");
         let taken: Vec<_> = self
+            .0
             .phases
             .iter()
             .filter(|phase| bound(phase))
             .map(|phase| phase.start)
             .collect();
-        writes.retain(|write| !taken.contains(&write.start()) && write.start() < self.end);
+        writes.retain(|write| !taken.contains(&write.start()) && write.start() < self.0.times.1);
         for write in writes.iter().take(MAX_STATUS_WRITES) {
-            self.write("status", write);
+            self.0.write("status", write);
         }
     }
-
-    /// Nanoseconds in which images were pulled or containers ran that had to end first.
-    fn excluded(&self) -> u64 {
-        let phases = self.phases.iter();
-        let mut times: Vec<_> = phases
-            .filter(|phase| matches!(phase.name, "pull" | "init"))
-            .map(|phase| (phase.start.count(), phase.end.count()))
-            .collect();
-        times.sort_unstable();
-        let (mut sum, mut until) = (0, 0);
-        for (start, end) in times {
-            sum += end.saturating_sub(start.max(until));
-            until = until.max(end);
-        }
-        sum
-    }
-
-    /// Every phase within the whole and within the phase that it is a part of.
-    fn finish(mut self) -> Vec<Phase> {
-        for at in 0..self.phases.len() {
-            let (start, end) = match self.phases[at].parent {
-                Some(parent) => self.times(parent),
-                None => (self.begun, self.end),
-            };
-            let phase = &mut self.phases[at];
-            phase.start = phase.start.clamp(start, end);
-            phase.end = phase.end.clamp(start, end);
-        }
-        self.phases
-    }
-}
-
-fn said<'p>(phase: &'p Phase, key: &str) -> Option<&'p str> {
-    let attribute = phase.attributes.iter().find(|(known, _)| &**known == key);
-    attribute.and_then(|(_, value)| Value::text(value))
 }

@@ -1,6 +1,7 @@
 //! Sightings in, traces out, rendered as indented lines with times in milliseconds. Only `check` and [`Node`] touch the
 //! API. Every test's sightings are fed in several orders, some of them twice, and must give the same trace.
 
+mod ends;
 mod node;
 mod starts;
 mod troubles;
@@ -12,18 +13,32 @@ use proptest::prelude::*;
 use self::node::{Node, POD, Script, lines, pod_n, tree};
 use super::*;
 
-/// What several orders of the same sightings give.
+/// What several orders of the same sightings give: the trace of the pod's start.
 fn check(script: &Script, expected: &str) {
+    check_story(script, "pod start", expected);
+}
+
+/// The trace with this root.
+fn check_story(script: &Script, root: &str, expected: &str) {
     let expected: Vec<&str> = expected
         .lines()
         .map(str::trim_end)
         .filter(|line| !line.is_empty())
         .collect();
     for order in 0..6 {
-        let spans = Node::new().run(&script.in_order(order));
+        let spans = story(Node::new().run(&script.in_order(order)), root);
         assert_eq!(lines(&spans), expected, "in order {order}");
         tree(&spans);
     }
+}
+
+fn story(mut spans: Vec<Span>, root: &str) -> Vec<Span> {
+    let root = spans
+        .iter()
+        .find(|span| &*span.name == root && span.parent.is_none());
+    let trace_id = root.map(|root| root.trace_id);
+    spans.retain(|span| Some(span.trace_id) == trace_id);
+    spans
 }
 
 #[test]
@@ -67,7 +82,7 @@ proptest! {
         let mut node = Node::new();
         let mut roots: HashMap<PodUid, usize> = HashMap::new();
         let mut count = |spans: Vec<Span>| {
-            for span in spans.iter().filter(|span| &*span.name == "pod start") {
+            for span in spans.iter().filter(|span| &*span.name == "pod start" && span.parent.is_none()) {
                 *roots.entry(PodUid::parse(&format!("{:?}", span.trace_id)).unwrap()).or_default() += 1;
             }
         };
@@ -76,9 +91,9 @@ proptest! {
             let part = if *whole { script.len() } else { script.len() / 2 };
             node.feed(&script[..part]);
             count(node.tick(1_000));
-            prop_assert!(node.traces.stories.len() <= node::MAX_PODS + 1);
+            prop_assert!(node.traces.pods.len() <= node::MAX_PODS + 1);
             prop_assert!(node.traces.parked.len() <= MAX_PARKED);
-            let known: usize = node.traces.stories.values().map(|story| story.keys.len()).sum();
+            let known: usize = node.traces.pods.values().map(|known| known.keys.len()).sum();
             prop_assert_eq!(node.traces.keys.len(), known);
         }
         let mut last = Vec::new();

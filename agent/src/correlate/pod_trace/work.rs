@@ -202,6 +202,14 @@ impl Work {
         found.next_back().and_then(|(_, value)| value.text())
     }
 
+    /// The same, as one that no pod's trace has to keep.
+    pub(super) fn elsewhere(mut self) -> Self {
+        if self.place == Place::Here {
+            self.place = Place::Elsewhere;
+        }
+        self
+    }
+
     /// What a phase of the same work links to.
     pub(super) fn link(&self) -> Option<Link> {
         (self.place == Place::Elsewhere).then_some(Link {

@@ -64,7 +64,7 @@ impl Script {
     pub(super) fn seen(mut self, ms: u64, change: impl FnOnce(&mut Pod)) -> Self {
         let mut pod = match self.pods.last() {
             Some(PodEvent::Seen { pod, .. }) => (**pod).clone(),
-            _ => Pod {
+            Some(PodEvent::Gone { .. }) | None => Pod {
                 uid: PodUid::parse(&uid(self.pod)).unwrap(),
                 namespace: "default".into(),
                 name: self.name().into(),
@@ -90,6 +90,30 @@ impl Script {
             listed: false,
         });
         self
+    }
+
+    pub(super) fn gone(mut self, ms: u64) -> Self {
+        let uid = PodUid::parse(&uid(self.pod)).unwrap();
+        self.pods.push(PodEvent::Gone { uid, at: at(ms) });
+        self
+    }
+
+    /// All of it when it happened, as an agent is told that is not held up.
+    fn in_time(&self) -> Vec<(u64, Told)> {
+        let pods = self.pods.iter().map(|event| Told::Pod(event.clone()));
+        let mut told: Vec<(u64, Told)> = pods
+            .chain(self.rest.iter().cloned())
+            .map(|told| {
+                let at = match &told {
+                    Told::Pod(PodEvent::Seen { at, .. } | PodEvent::Gone { at, .. }) => *at,
+                    Told::Call(call) => call.span.end,
+                    Told::Native(span) => span.end,
+                };
+                (at.count() / 1_000_000 - ZERO, told)
+            })
+            .collect();
+        told.sort_by_key(|(at, _)| *at);
+        told
     }
 
     /// A call that a probe saw, of `service name`, with attributes.
@@ -331,6 +355,20 @@ impl Node {
         spans
     }
 
+    /// Feeds everything when it happens, and lets time pass in between.
+    pub(super) fn run_slowly(&mut self, script: &Script) -> Vec<Span> {
+        let mut spans = Vec::new();
+        for (at, told) in script.in_time() {
+            while self.now + 1_000 < at {
+                spans.extend(self.tick(1_000));
+            }
+            self.now = self.now.max(at);
+            self.feed(&[told]);
+        }
+        spans.extend(self.run(&[]));
+        spans
+    }
+
     /// Feeds all, and lets time pass until everything is written.
     pub(super) fn run(&mut self, told: &[Told]) -> Vec<Span> {
         self.feed(told);
@@ -338,7 +376,7 @@ impl Node {
         for _ in 0..2_000 {
             spans.extend(self.tick(1_000));
         }
-        assert!(self.traces.stories.is_empty());
+        assert!(self.traces.pods.is_empty());
         spans
     }
 }

@@ -131,7 +131,7 @@ fn the_totals_are_those_of_the_startup_latency_sli() {
     assert_eq!(said("innerspan.pod_start.end_to_end"), "Number(1.68)");
     assert_eq!(said("innerspan.pod_start.sli"), "Number(1.49)");
     assert_eq!(said("innerspan.pod_start.creation_rounding"), "Number(0.1)");
-    assert_eq!(said("innerspan.pod_start.outcome"), "Text(\"ready\")");
+    assert_eq!(said("innerspan.outcome"), "Text(\"ready\")");
     assert_eq!(said("k8s.replicaset.name"), "Text(\"web\")");
 }
 

@@ -96,7 +96,7 @@ pod start 0..6000
     let held_up = spans[0]
         .attributes
         .iter()
-        .find(|(key, _)| &**key == "innerspan.pod_start.held_up_by");
+        .find(|(key, _)| &**key == "innerspan.held_up_by");
     assert_eq!(held_up.unwrap().1.text(), Some("Unschedulable"));
 }
 
@@ -138,6 +138,6 @@ fn a_pod_that_was_there_before_the_agent_is_marked() {
         .find(|(key, _)| &**key == "innerspan.incomplete");
     assert_eq!(
         incomplete.unwrap().1.text(),
-        Some("the agent came in the middle of the start")
+        Some("the agent came in the middle of it")
     );
 }
