@@ -2,5 +2,6 @@
 //!
 //! Pure: no I/O, no task, no clock. Time is an argument, and what leaves is for others to send.
 
+pub mod api_request;
 pub mod calls;
 pub mod pod_trace;

@@ -14,7 +14,6 @@ use super::{
 use crate::model::{
     attr::{Attribute, Value},
     pod::PodUid,
-    time::{Nanos, Wall},
     trace::{Span, SpanId, SpanKind, TraceId},
 };
 
