@@ -4,4 +4,5 @@
 
 pub mod api_request;
 pub mod calls;
+pub mod coverage;
 pub mod pod_trace;

@@ -22,6 +22,7 @@ use self::{
 };
 use crate::{
     config::{Correlate, Ingest},
+    correlate::coverage::Compared,
     export::{self, Exporter},
     ingest::{
         otlp::{self, Intake, Refused, Stamp},
@@ -69,6 +70,7 @@ pub struct Pipeline {
     /// None if the probes are turned off.
     probes: Option<Probes>,
     services: Vec<Arc<str>>,
+    compared: Vec<Compared>,
     correlate: Correlate,
     correlated: correlator::Metrics,
     pulse: Arc<Heartbeat>,
@@ -106,6 +108,7 @@ impl Pipeline {
                 received: otlp::Metrics::default(),
                 exporters: exporters.into(),
                 services: correlator::names(&ingest.probe.services),
+                compared: correlator::compared(&ingest.probe.services),
                 probes: ingest.probe.enabled.then(|| Probes::load(ingest.probe)),
                 correlate,
                 correlated: correlator::Metrics::default(),
@@ -159,6 +162,7 @@ impl Pipeline {
             calls: self.correlate.calls,
             pods: self.correlate.pod_trace,
             services: self.services,
+            compared: self.compared,
             seed: Tracer::seed(),
             now: clock::now()?,
             metrics: self.correlated,

@@ -22,6 +22,7 @@ use super::{Router, probes::Batch};
 use crate::{
     correlate::{
         calls::{self, Calls},
+        coverage::{self, Compared, Coverage},
         pod_trace::{self, PodTraces},
     },
     export,
@@ -117,6 +118,7 @@ impl Look {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Metrics {
     calls: calls::Metrics,
+    coverage: coverage::Metrics,
     pods: pod_trace::Metrics,
     unseen: Counter,
     spans_dropped: Counter,
@@ -125,6 +127,7 @@ pub(super) struct Metrics {
 impl Metrics {
     pub(super) fn register(&self, registry: &mut Registry) {
         self.calls.register(registry);
+        self.coverage.register(registry);
         self.pods.register(registry);
         registry.register(
             "innerspan_pipeline_native_spans_unseen",
@@ -144,6 +147,7 @@ pub(super) struct Parts {
     pub(super) calls: calls::Config,
     pub(super) pods: pod_trace::Config,
     pub(super) services: Vec<Arc<str>>,
+    pub(super) compared: Vec<Compared>,
     pub(super) seed: [u8; 16],
     pub(super) now: Nanos<Wall>,
     pub(super) metrics: Metrics,
@@ -161,6 +165,7 @@ pub(super) struct Sources {
 /// Turns what was seen into spans and hands them to the endpoints.
 pub(super) struct Correlator {
     calls: Calls,
+    coverage: Coverage,
     pods: PodTraces,
     services: Vec<Arc<str>>,
     attributes: watch::Receiver<ResourceAttributes>,
@@ -172,6 +177,7 @@ impl Correlator {
     pub(super) fn new(parts: Parts) -> Self {
         Self {
             calls: Calls::new(parts.calls, parts.seed, parts.now, parts.metrics.calls),
+            coverage: Coverage::new(parts.compared, parts.metrics.coverage),
             pods: PodTraces::new(parts.pods, parts.metrics.pods),
             services: parts.services,
             attributes: parts.attributes,
@@ -194,7 +200,11 @@ impl Correlator {
                 },
                 Some((payload, _room)) = sources.natives.recv() => self.take_native(&payload),
                 Some(event) = sources.pods.recv() => self.pods.pod(event),
-                _ = ticks.tick() => self.pods.tick(now(), &mut spans),
+                _ = ticks.tick() => {
+                    let at = now();
+                    self.coverage.tick(at);
+                    self.pods.tick(at, &mut spans);
+                }
                 () = stop.cancelled(), if !telling => {}
             }
             self.export(spans).await;
@@ -214,6 +224,7 @@ impl Correlator {
             self.calls.take(event, &mut complete);
         }
         for call in complete {
+            self.coverage.call(&call, batch.at);
             let is_kept = call.kept.is_some();
             if !self.pods.call(&call, batch.at) && !is_kept {
                 spans.push(call.span);
@@ -224,6 +235,17 @@ impl Correlator {
     fn take_native(&mut self, payload: &Payload) {
         let at = now();
         otlp::spans(&payload.body, |span| {
+            let reported = coverage::Reported {
+                service: span.service,
+                name: span.name,
+                kind: span.kind,
+                trace_id: span.trace_id,
+                span_id: span.span_id,
+                parent: span.parent,
+                start: span.start,
+                end: span.end,
+            };
+            self.coverage.native(&reported, at);
             if let Some(keys) = pod_trace::wanted(span.service, span.name, span.kind) {
                 self.pods.native(span.keep(keys), at);
             }
@@ -256,6 +278,17 @@ impl Correlator {
 /// Zero if the clock cannot be read, which the kernel does not let happen.
 fn now() -> Nanos<Wall> {
     clock::now().unwrap_or_default()
+}
+
+/// The functions of a catalogue whose every call is told, and reported by the component too.
+pub(super) fn compared(services: &[Service]) -> Vec<Compared> {
+    let functions = services.iter().flat_map(|service| &service.functions);
+    let told = functions.filter(|function| function.hot.is_none());
+    told.filter_map(|function| {
+        let operation = &function.operation;
+        Some((Arc::clone(&operation.service), operation.native.clone()?))
+    })
+    .collect()
 }
 
 /// The services of a catalogue, by name.
