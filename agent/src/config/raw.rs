@@ -53,8 +53,8 @@ pub(super) struct Otlp {
     pub(super) read_timeout: Time,
 }
 
-/// What eBPF programs see inside the components. Needs Linux 6.6 and the capabilities BPF, PERFMON and `SYS_PTRACE`;
-/// without them the agent does all the rest.
+/// What eBPF programs see inside the components. Needs Linux 6.6 and the capabilities BPF, PERFMON and `SYS_PTRACE`, or
+/// an older Linux and `SYS_ADMIN` besides; without them the agent does all the rest.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Probe {

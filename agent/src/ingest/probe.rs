@@ -26,6 +26,9 @@ pub use self::{load::Fault, metrics::Metrics};
 /// grants them.
 pub const CAPABILITIES: &[&str] = &["BPF", "PERFMON", "SYS_PTRACE"];
 
+/// What it asks for besides, before Linux 6.6, to attach to processes; the chart grants it if it is told so.
+pub const OLDER_KERNELS_CAPABILITY: &str = "SYS_ADMIN";
+
 /// What is probed.
 #[derive(Clone, Debug)]
 pub struct Config {
