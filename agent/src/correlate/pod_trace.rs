@@ -217,6 +217,13 @@ impl PodTraces {
         self.file(work, keys, now);
     }
 
+    /// Calls were lost: whatever is being told may miss some.
+    pub fn note_loss(&mut self) {
+        for known in self.pods.values_mut() {
+            known.is_lossy = true;
+        }
+    }
+
     /// Writes what is complete by now.
     pub fn tick(&mut self, now: Nanos<Wall>, spans: &mut Vec<Span>) {
         self.parked.expire(now, PATIENCE);

@@ -219,6 +219,9 @@ impl Correlator {
 
     fn take_calls(&mut self, batch: Batch, spans: &mut Vec<Span>) {
         self.note_native(batch.at);
+        if batch.is_lossy {
+            self.pods.note_loss();
+        }
         let mut complete = Vec::new();
         for event in batch.events {
             self.calls.take(event, &mut complete);

@@ -24,6 +24,8 @@ const DRAIN: Duration = Duration::from_millis(100);
 const LOOK: u32 = 5;
 /// Drains between two looks at the processes in any case: processes end without a sign.
 const LOOK_ANYWAY: u32 = 20;
+/// Drains between two looks at what the kernel had no room for: reading all counters costs a millisecond.
+const LOOK_FOR_LOSS: u32 = 50;
 /// Batches between the two: 6 s of them.
 const BATCHES: usize = 64;
 
@@ -31,6 +33,8 @@ const BATCHES: usize = 64;
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) events: Vec<CallEvent>,
+    /// Whether there is more that was lost.
+    pub(super) is_lossy: bool,
     pub(super) at: Nanos<Wall>,
 }
 
@@ -81,6 +85,7 @@ impl Probes {
                 tracer,
                 processes: Processes::new(Path::new("/proc")),
                 said: false,
+                lost: 0,
                 dropped: self.dropped,
             };
             thread::Builder::new()
@@ -103,12 +108,14 @@ struct Watcher {
     processes: Processes,
     /// Whether it was said that not all of them can be looked into.
     said: bool,
+    /// What had been lost at the last look.
+    lost: u64,
     dropped: Counter,
 }
 
 impl Watcher {
     fn run(mut self, to: mpsc::Sender<Batch>, stop: &CancellationToken) {
-        let mut execs = None;
+        let (mut execs, mut is_lossy) = (None, false);
         for turn in 0_u32.. {
             let last = stop.is_cancelled();
             let mut events = Vec::new();
@@ -119,13 +126,22 @@ impl Watcher {
                 execs = now;
                 self.look(&mut events);
             }
+            if turn.is_multiple_of(LOOK_FOR_LOSS) {
+                // A component that ends takes its counts along.
+                let lost = self.tracer.lost();
+                is_lossy |= lost > self.lost;
+                self.lost = lost;
+            }
             let count = events.len() as u64;
             let batch = Batch {
                 events,
+                is_lossy,
                 at: self.tracer.now(),
             };
-            if count > 0 && to.try_send(batch).is_err() {
-                self.dropped.inc_by(count);
+            if count > 0 || is_lossy {
+                // What is dropped here is a loss too, to be told with the next batch that has room.
+                is_lossy = to.try_send(batch).is_err();
+                self.dropped.inc_by(if is_lossy { count } else { 0 });
             }
             if last {
                 // The kernel takes seconds to take all probes off, which nobody has to wait for.

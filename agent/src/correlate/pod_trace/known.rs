@@ -39,6 +39,8 @@ pub(super) struct Known {
     begun: Nanos<Wall>,
     touched: Nanos<Wall>,
     pub(super) gone: Option<Nanos<Wall>>,
+    /// Whether calls were lost while it was told.
+    pub(super) is_lossy: bool,
     written: HashSet<SpanId>,
 }
 
@@ -52,6 +54,7 @@ impl Known {
             begun: now,
             touched: now,
             gone: None,
+            is_lossy: false,
             written: HashSet::new(),
         }
     }
@@ -76,6 +79,7 @@ impl Known {
             return true;
         }
         if self.works.len() >= max_works {
+            self.is_lossy = true;
             return false;
         }
         self.works.insert(key, work);
@@ -237,6 +241,9 @@ impl Known {
             unknown.push("the pods of this node are not watched");
         } else if self.history.begins_in_the_middle() {
             unknown.push("the agent came in the middle of it");
+        }
+        if self.is_lossy {
+            unknown.push("there was no room for some of the work");
         }
         match closing {
             Closing::Evicted => unknown.push("too many pods were starting"),

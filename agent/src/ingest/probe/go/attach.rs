@@ -67,7 +67,9 @@ pub enum Refused {
     Table(#[source] MapError),
     #[error("the kernel does not attach to it; the agent needs the capability SYS_PTRACE")]
     Attach(#[source] io::Error),
-    #[error("the kernel does not attach to it; before Linux 6.6 the agent needs the capability SYS_ADMIN (chart: olderKernels)")]
+    #[error(
+        "the kernel does not attach to it; before Linux 6.6 the agent needs the capability SYS_ADMIN (chart: olderKernels)"
+    )]
     AttachEach(#[source] io::Error),
 }
 

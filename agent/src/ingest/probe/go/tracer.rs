@@ -143,6 +143,19 @@ impl Tracer {
         });
     }
 
+    /// Calls, or ends of calls, that the kernel had no room to tell of, in all processes that are traced now.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        let targets = lock(&self.targets);
+        let counts = targets.iter().flat_map(|target| {
+            let functions = 0..target.plan().probes.len();
+            functions.filter_map(|function| target.attachment().counts(function))
+        });
+        counts
+            .map(|counts| counts.lost_begins + counts.lost_ends + counts.not_kept)
+            .sum()
+    }
+
     fn attach(
         &mut self,
         pid: Pid,
