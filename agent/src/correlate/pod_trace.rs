@@ -396,7 +396,7 @@ impl PodTraces {
     }
 
     fn trace(&self, uid: PodUid, known: &Known, plot: &Plot, at: (Closing, Nanos<Wall>)) -> Trace {
-        let name = self.name_of(known);
+        let name = name_of(known);
         let reconciles = self.reconciles_of(known, name.as_ref());
         let spans = known.render(uid, plot, &reconciles, at);
         let (namespace, name) = name.unwrap_or_default();
@@ -407,13 +407,6 @@ impl PodTraces {
             spans,
             is_open: at.0 == Closing::Open,
         }
-    }
-
-    fn name_of(&self, known: &Known) -> Option<(Arc<str>, Arc<str>)> {
-        known.keys.iter().find_map(|key| match key {
-            Key::Name(namespace, name) => Some((Arc::clone(namespace), Arc::clone(name))),
-            _ => None,
-        })
     }
 
     /// What controllers did for the objects that own a pod: by its owner's name, or by its own where the owner is not
@@ -441,6 +434,14 @@ impl PodTraces {
         found.dedup_by_key(|work| work.span.span_id);
         found
     }
+}
+
+/// The pod's namespace and name.
+fn name_of(known: &Known) -> Option<(Arc<str>, Arc<str>)> {
+    known.keys.iter().find_map(|key| match key {
+        Key::Name(namespace, name) => Some((Arc::clone(namespace), Arc::clone(name))),
+        _ => None,
+    })
 }
 
 /// Whether a pod of this name may have been made for an object of that one: `OBJECT-x7k2p`, `OBJECT-0`.

@@ -128,9 +128,8 @@ impl Watcher {
             }
             if turn.is_multiple_of(LOOK_FOR_LOSS) {
                 // A component that ends takes its counts along.
-                let lost = self.tracer.lost();
-                is_lossy |= lost > self.lost;
-                self.lost = lost;
+                let before = std::mem::replace(&mut self.lost, self.tracer.lost());
+                is_lossy |= self.lost > before;
             }
             let count = events.len() as u64;
             let batch = Batch {

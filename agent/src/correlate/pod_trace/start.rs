@@ -360,7 +360,7 @@ impl<'a> Start<'a> {
             return;
         };
         for container in &pod.containers {
-            if !container.has_readiness_probe && !container.has_startup_probe {
+            if !container.is_probed {
                 continue;
             }
             let ready = self.0.evidence.history.container_ready(&container.name);

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 
-use self::node::{Node, POD, Script, lines, pod_n, tree};
+use self::node::{Node, POD, Script, lines, tree};
 use super::*;
 
 /// What several orders of the same sightings give: the trace of the pod's start.
@@ -86,8 +86,8 @@ proptest! {
                 *roots.entry(PodUid::parse(&format!("{:?}", span.trace_id)).unwrap()).or_default() += 1;
             }
         };
-        for (index, whole) in starts.iter().enumerate() {
-            let script = starts::complete(pod_n(index as u32)).in_order(index as u64);
+        for (pod, whole) in (1_u32..).zip(&starts) {
+            let script = starts::complete(pod).in_order(pod.into());
             let part = if *whole { script.len() } else { script.len() / 2 };
             node.feed(&script[..part]);
             count(node.tick(1_000));

@@ -24,7 +24,7 @@ fn an_image_that_cannot_be_pulled_is_the_cause() {
         .inner(1, pull, (210, 380), &[])
         .failed("")
         .seen(450, |pod| {
-            waits(&mut pod.containers[0], "ErrImagePull", "not found")
+            waits(&mut pod.containers[0], "ErrImagePull", "not found");
         })
         .call("kubelet SyncPod", (10_000, 10_400), OURS)
         .failed("")
@@ -37,7 +37,7 @@ fn an_image_that_cannot_be_pulled_is_the_cause() {
                 &mut pod.containers[0],
                 "ImagePullBackOff",
                 "Back-off pulling image",
-            )
+            );
         })
         .seen(20_000, |pod| pod.deletion = Some(node::at(20_000)));
     check(
