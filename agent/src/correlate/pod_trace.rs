@@ -12,12 +12,15 @@ mod critical_path;
 mod history;
 mod identity;
 mod known;
+mod measure;
 mod metrics;
 mod parked;
 mod phase;
 mod plot;
+mod reconciles;
 mod render;
 mod restart;
+mod settled;
 mod start;
 mod stop;
 mod tree;
@@ -30,25 +33,23 @@ use std::{
 };
 
 use self::{
-    history::is_ready,
     known::Known,
     parked::Parked,
     plot::{Closing, Plot},
+    reconciles::Reconciles,
+    settled::{Settled, is_past_its_start, plots},
     work::{Deed, Key, OWNERS, Place, Work},
 };
-pub use self::{metrics::Metrics, work::wanted};
+pub use self::{measure::Measure, metrics::Metrics, work::wanted};
 use super::calls::Call;
 use crate::model::{
-    pod::{Phase, Pod, PodEvent, PodUid},
+    pod::{Pod, PodEvent, PodUid},
     time::{Nanos, Wall},
     trace::Span,
 };
 
 /// Work that cannot be told whose it is waits for as long as components take to report the rest of it.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Controllers' work that may have made a pod is remembered for as long.
-const RECONCILES_FOR: Duration = Duration::from_mins(5);
-const MAX_RECONCILES: usize = 1024;
 const MAX_PARKED: usize = 4096;
 
 #[derive(Clone, Debug)]
@@ -84,36 +85,11 @@ pub struct PodTraces {
     pods: HashMap<PodUid, Known>,
     keys: HashMap<Key, PodUid>,
     parked: Parked,
-    reconciles: VecDeque<(Nanos<Wall>, Key, Work)>,
+    reconciles: Reconciles,
     settled: Settled,
     kept: VecDeque<Arc<Trace>>,
+    measures: Vec<Measure>,
     metrics: Metrics,
-}
-
-/// Pods whose start is over, with the last state of those on this node: what is done for them now is no part of it.
-#[derive(Debug, Default)]
-struct Settled {
-    pods: HashMap<PodUid, Option<Arc<Pod>>>,
-    oldest: VecDeque<PodUid>,
-}
-
-impl Settled {
-    const MAX: usize = 16_384;
-
-    fn insert(&mut self, uid: PodUid, pod: Option<Arc<Pod>>) {
-        if self.pods.insert(uid, pod).is_none() {
-            self.oldest.push_back(uid);
-        }
-        if self.oldest.len() > Self::MAX
-            && let Some(oldest) = self.oldest.pop_front()
-        {
-            self.pods.remove(&oldest);
-        }
-    }
-
-    fn contains(&self, uid: PodUid) -> bool {
-        self.pods.contains_key(&uid)
-    }
 }
 
 impl PodTraces {
@@ -124,9 +100,10 @@ impl PodTraces {
             pods: HashMap::new(),
             keys: HashMap::new(),
             parked: Parked::new(MAX_PARKED),
-            reconciles: VecDeque::new(),
+            reconciles: Reconciles::default(),
             settled: Settled::default(),
             kept: VecDeque::new(),
+            measures: Vec::new(),
             metrics,
         }
     }
@@ -227,12 +204,7 @@ impl PodTraces {
     /// Writes what is complete by now.
     pub fn tick(&mut self, now: Nanos<Wall>, spans: &mut Vec<Span>) {
         self.parked.expire(now, PATIENCE);
-        while let Some((at, ..)) = self.reconciles.front() {
-            if self.reconciles.len() <= MAX_RECONCILES && now.since(at) < RECONCILES_FOR {
-                break;
-            }
-            self.reconciles.pop_front();
-        }
+        self.reconciles.expire(now);
         let mut due = Vec::new();
         for (uid, known) in &self.pods {
             for plot in &known.plots {
@@ -284,13 +256,18 @@ impl PodTraces {
         }
     }
 
+    /// What was measured since this was asked last: of stories that came to an end of their own.
+    pub fn take_measures(&mut self) -> Vec<Measure> {
+        std::mem::take(&mut self.measures)
+    }
+
     /// The traces of pods of this name, or UID, from the latest start on: those kept, and those that still go on.
     #[must_use]
     pub fn find(&self, matches: impl Fn(&Trace) -> bool, now: Nanos<Wall>) -> Vec<Arc<Trace>> {
         let open = self.pods.iter().filter(|(_, known)| known.is_local());
         let open = open.flat_map(|(uid, known)| {
             let plots = known.plots.iter();
-            plots.map(|plot| Arc::new(self.trace(*uid, known, plot, (Closing::Open, now))))
+            plots.map(|plot| Arc::new(self.trace(*uid, known, plot, (Closing::Open, now)).0))
         });
         let mut found: Vec<_> = open.chain(self.kept.iter().cloned()).collect();
         found.retain(|trace| matches(trace));
@@ -318,7 +295,7 @@ impl PodTraces {
         if work.deed == Deed::Reconcile {
             let owner = keys.into_iter().find(|key| matches!(key, Key::Owner(..)));
             if let Some(owner) = owner {
-                self.reconciles.push_back((now, owner, work));
+                self.reconciles.put(owner, work, now);
             }
             return false;
         }
@@ -361,13 +338,16 @@ impl PodTraces {
         let Some(known) = self.pods.get(&uid) else {
             return;
         };
-        let trace = self.trace(uid, known, plot, (closing, now));
+        let (trace, measures) = self.trace(uid, known, plot, (closing, now));
         let is_local = known.is_local();
         let Some(known) = self.pods.get_mut(&uid) else {
             return;
         };
         if is_local {
             self.metrics.closed(plot, closing);
+            if closing.is_an_end() {
+                self.measures.extend(measures);
+            }
             spans.extend(trace.spans.iter().cloned());
             self.kept.push_back(Arc::new(trace));
             while self.kept.len() > self.config.max_kept {
@@ -395,44 +375,26 @@ impl PodTraces {
         }
     }
 
-    fn trace(&self, uid: PodUid, known: &Known, plot: &Plot, at: (Closing, Nanos<Wall>)) -> Trace {
+    fn trace(
+        &self,
+        uid: PodUid,
+        known: &Known,
+        plot: &Plot,
+        at: (Closing, Nanos<Wall>),
+    ) -> (Trace, Vec<Measure>) {
         let name = name_of(known);
-        let reconciles = self.reconciles_of(known, name.as_ref());
-        let spans = known.render(uid, plot, &reconciles, at);
+        let reconciles = self.reconciles.of(known, name.as_ref());
+        let (spans, phases) = known.render(uid, plot, &reconciles, at);
         let (namespace, name) = name.unwrap_or_default();
-        Trace {
+        let trace = Trace {
             pod: uid,
             namespace,
             name,
             spans,
             is_open: at.0 == Closing::Open,
-        }
-    }
-
-    /// What controllers did for the objects that own a pod: by its owner's name, or by its own where the owner is not
-    /// known, which begins with its owner's.
-    fn reconciles_of(&self, known: &Known, name: Option<&(Arc<str>, Arc<str>)>) -> Vec<&Work> {
-        let Some((namespace, name)) = name else {
-            return Vec::new();
         };
-        let owner = known.history.pod().and_then(|pod| pod.owner.as_ref());
-        let is_of = |kind: &str, object: &str| match owner {
-            Some(owner) => *owner.kind == *kind && *owner.name == *object,
-            None => kind != "Deployment" && is_made_from(name, object),
-        };
-        let begun = known.creation();
-        let mut found: Vec<&Work> = self
-            .reconciles
-            .iter()
-            .filter(|(_, key, work)| {
-                matches!(key, Key::Owner(kind, space, object) if space == namespace && is_of(kind, object))
-                    && begun.is_none_or(|(start, end)| work.span.start <= end && start <= work.span.end)
-            })
-            .map(|(_, _, work)| work)
-            .collect();
-        found.sort_by_key(|work| (work.span.start, work.span.span_id));
-        found.dedup_by_key(|work| work.span.span_id);
-        found
+        let measures = measure::of(&trace, &phases, &known.owner_kind());
+        (trace, measures)
     }
 }
 
@@ -442,40 +404,6 @@ fn name_of(known: &Known) -> Option<(Arc<str>, Arc<str>)> {
         Key::Name(namespace, name) => Some((Arc::clone(namespace), Arc::clone(name))),
         _ => None,
     })
-}
-
-/// Whether a pod of this name may have been made for an object of that one: `OBJECT-x7k2p`, `OBJECT-0`.
-fn is_made_from(pod: &str, object: &str) -> bool {
-    let suffix = pod.strip_prefix(object).and_then(|rest| rest.strip_prefix('-'));
-    suffix.is_some_and(|suffix| !suffix.is_empty() && !suffix.contains('-'))
-}
-
-/// What begins when a pod that had started is as it is now.
-fn plots(last: &Pod, pod: &Pod, at: Nanos<Wall>) -> Vec<Plot> {
-    let mut plots = Vec::new();
-    if pod.deletion.is_some() {
-        plots.push(Plot::Stop { seen: at });
-    }
-    for (before, container) in last.containers.iter().zip(&pod.containers) {
-        if let Some(end) = &container.last_end
-            && container.restarts > before.restarts
-        {
-            plots.push(Plot::Restart {
-                container: Arc::clone(&container.name),
-                run: container.restarts,
-                ended: end.finished,
-            });
-        }
-    }
-    plots
-}
-
-/// Whether a pod that was there before the agent has its start behind it.
-fn is_past_its_start(pod: &Pod) -> bool {
-    is_ready(pod)
-        || pod.deletion.is_some()
-        || matches!(pod.phase, Phase::Succeeded | Phase::Failed)
-        || pod.containers.iter().any(|container| container.restarts > 0)
 }
 
 /// The attribute that names an owner of this kind.

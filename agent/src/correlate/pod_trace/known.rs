@@ -10,6 +10,7 @@ use super::{
     Config,
     history::History,
     owner_key,
+    phase::Phase,
     plot::{Closing, Plot},
     render, start,
     tree::{Evidence, Times, Told},
@@ -141,6 +142,12 @@ impl Known {
         self.works.values().any(bound) || !self.written.is_empty()
     }
 
+    /// The kind of the controller that made the pod; empty if none did, or none is known.
+    pub(super) fn owner_kind(&self) -> Arc<str> {
+        let owner = self.history.pod().and_then(|pod| pod.owner.as_ref());
+        owner.map_or_else(|| "".into(), |owner| Arc::clone(&owner.kind))
+    }
+
     fn works(&self) -> Vec<Work> {
         self.works.values().cloned().collect()
     }
@@ -166,7 +173,7 @@ impl Known {
         plot: &Plot,
         reconciles: &[&Work],
         (closing, now): (Closing, Nanos<Wall>),
-    ) -> Vec<Span> {
+    ) -> (Vec<Span>, Vec<Phase>) {
         let works = self.works();
         let last = works.iter().map(|work| work.span.end).max();
         let now = if closing == Closing::Quiet {
@@ -178,13 +185,13 @@ impl Known {
         let title = plot.title(uid);
         let below = render::below(&title, &told, &works);
         if !self.is_local() {
-            return below;
+            return (below, told.phases);
         }
         let attributes = self.attributes(uid, plot, &told, closing);
         let mut root = render::root(&title, &told, attributes);
         root.error = self.error(&told, closing);
         root.links = plot.links(uid);
-        std::iter::once(root).chain(below).collect()
+        (std::iter::once(root).chain(below).collect(), told.phases)
     }
 
     /// Calls that were to be found in the pod's traces alone, and are in none of those that were written.

@@ -73,6 +73,14 @@ impl Closing {
         }
     }
 
+    /// Whether the story came to an end of its own, and was not just broken off.
+    pub(super) fn is_an_end(self) -> bool {
+        matches!(
+            self,
+            Self::Ready | Self::Ended | Self::Deleted | Self::Removed | Self::GivenUp
+        )
+    }
+
     /// Whether what was to be came about, as far as is known.
     pub(super) fn is_good(self) -> bool {
         !matches!(self, Self::Ended | Self::Deleted | Self::GivenUp | Self::Evicted)

@@ -7,7 +7,7 @@ use crate::{
     correlate::calls::Fate,
     model::{
         attr::{self, Value},
-        pod::{Condition, Container, Owner, Role, State},
+        pod::{Condition, Container, Owner, Phase, Role, State},
         trace::{SpanContext, SpanId, SpanKind, TraceId},
     },
 };
