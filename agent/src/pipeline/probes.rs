@@ -7,11 +7,14 @@ use std::{io, path::Path, sync::Arc, thread, time::Duration};
 use prometheus_client::{metrics::counter::Counter, registry::Registry};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{field, info, warn};
 
 use crate::{
     identify::process::{Processes, Started},
-    ingest::probe::{self, Probe, go::tracer::Tracer},
+    ingest::probe::{
+        self, Probe,
+        go::tracer::{Traced, Tracer},
+    },
     model::{
         call::CallEvent,
         time::{Nanos, Wall},
@@ -159,7 +162,17 @@ impl Watcher {
                     self.tracer.ended(pid, events);
                 }
                 for Started { pid, executable } in changes.started {
-                    self.tracer.started(pid, executable, &self.processes.path(pid));
+                    let path = self.processes.path(pid);
+                    if let Some(traced) = self.tracer.started(pid, executable, &path) {
+                        let Traced { services, functions } = traced;
+                        let place = self.processes.place(pid);
+                        let pod = place.as_ref().map(|place| field::display(place.pod));
+                        let container = place.as_ref().and_then(|place| place.container.as_deref());
+                        info!(
+                            pid = pid.0,
+                            services, functions, pod, container, "tracing a component"
+                        );
+                    }
                 }
             }
             Err(error) => warn!(%error, "cannot look at the processes of this node"),
