@@ -12,14 +12,14 @@ use clap::{Parser, Subcommand};
 use innerspan::{
     admin,
     config::{self, Config, Environment},
-    identify::cluster::{self, Host, NodeWatch},
-    pipeline::Pipeline,
+    identify::cluster::{self, Cluster, Host},
+    pipeline::{self, Pipeline},
     telemetry,
 };
 use tokio::{
     runtime::{Builder, Runtime},
     signal::unix::{Signal, SignalKind, signal},
-    sync::{mpsc, watch},
+    sync::watch,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -122,7 +122,9 @@ fn drive(pipeline: Pipeline, admin: admin::Server, cluster: cluster::Config) -> 
         .context("start the control runtime")?;
     let data = data_runtime().context("start the runtime of the data path")?;
 
+    let (cluster, attributes, pods) = Cluster::new(cluster, Host::read(Path::new("/")), pipeline::now);
     let mut registry = telemetry::registry(BUILD);
+    cluster.metrics().register(&mut registry);
     pipeline.register(&mut registry);
 
     let (phase, phases) = watch::channel(admin::Phase::Starting);
@@ -135,10 +137,8 @@ fn drive(pipeline: Pipeline, admin: admin::Server, cluster: cluster::Config) -> 
     let code = control.block_on(async move {
         let mut signals = Signals::listen().context("listen for signals")?;
         let stop = CancellationToken::new();
-        let (node, attributes) = NodeWatch::new(cluster, Host::read(Path::new("/")));
-        tokio::spawn(node.run());
+        tokio::spawn(cluster.run());
         tokio::spawn(admin.run(view, CancellationToken::new()));
-        let (_pods, pods) = mpsc::channel(1);
         let mut running = data_path.spawn(pipeline.run(attributes, pods, stop.clone()));
         phase.send_replace(admin::Phase::Running);
         info!(version = BUILD.version, revision = BUILD.revision, "running");

@@ -28,7 +28,11 @@ use crate::{
         otlp::{self, Intake, Refused, Stamp},
         probe::go::{clock, tracer::Tracer},
     },
-    model::{ByteSize, Heartbeat, Payload, ResourceAttributes, Signal, Tally, Watchdog, pod::PodEvent},
+    model::{
+        ByteSize, Heartbeat, Payload, ResourceAttributes, Signal, Tally, Watchdog,
+        pod::PodEvent,
+        time::{Nanos, Wall},
+    },
 };
 
 /// How long a sender is held back when a queue is full, before it is refused: senders that wait cost less
@@ -164,7 +168,7 @@ impl Pipeline {
             services: self.services,
             compared: self.compared,
             seed: Tracer::seed(),
-            now: clock::now()?,
+            now: now(),
             metrics: self.correlated,
             attributes: attributes.clone(),
             router: router.clone(),
@@ -201,6 +205,13 @@ impl Pipeline {
             .for_each(|exporter| settle(exporter, drained));
         Ok(())
     }
+}
+
+/// Now, by the clock that tells when anything on this node was seen; zero if it cannot be read, which the kernel does
+/// not let happen.
+#[must_use]
+pub fn now() -> Nanos<Wall> {
+    clock::now().unwrap_or_default()
 }
 
 /// The last word on an endpoint's items.

@@ -72,14 +72,14 @@ pub(super) struct Identify {
     pub(super) cluster: Cluster,
 }
 
-/// This node as the API server knows it. A key that a sender has set itself is never overridden.
+/// This node and its pods as the API server knows them. A key that a sender has set itself is never overridden.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Cluster {
-    /// Whether to watch this node's object for its uid, provider id and topology labels. Without it the node
-    /// has the attributes that are known locally.
+    /// Whether to watch this node's object for its uid, provider id and topology labels, and the pods that are bound
+    /// to it for the states that they go through. Without it the node has the attributes that are known locally.
     pub(super) enabled: bool,
-    /// `k8s.node.name`, and the node object to watch. `NODE_NAME` sets it if it is left out here; without
+    /// `k8s.node.name`, and the node whose objects to watch. `NODE_NAME` sets it if it is left out here; without
     /// either it is the host's name.
     pub(super) node_name: String,
     /// `k8s.cluster.name`, which Kubernetes itself does not know.

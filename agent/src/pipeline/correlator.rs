@@ -18,7 +18,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Router, probes::Batch};
+use super::{Router, now, probes::Batch};
 use crate::{
     correlate::{
         calls::{self, Calls},
@@ -26,7 +26,7 @@ use crate::{
         pod_trace::{self, PodTraces},
     },
     export,
-    ingest::{otlp, probe::go::catalogue::Service, probe::go::clock},
+    ingest::{otlp, probe::go::catalogue::Service},
     model::{
         Component, Payload, ResourceAttributes, Signal,
         pod::PodEvent,
@@ -276,11 +276,6 @@ impl Correlator {
             self.spans_dropped.inc_by(count);
         }
     }
-}
-
-/// Zero if the clock cannot be read, which the kernel does not let happen.
-fn now() -> Nanos<Wall> {
-    clock::now().unwrap_or_default()
 }
 
 /// The functions of a catalogue whose every call is told, and reported by the component too.
