@@ -16,7 +16,7 @@ use abi::go_call::{self, Capture, Prefix, Return, Source, register};
 use super::{
     binary::{Arch, Binary, Function as Symbol, Functions, TypeTable, Unreadable},
     catalogue::{self, Function, Hot, Service, Variant},
-    code::{self, Callees, EntryKind, Points, Refused, ReturnKind, Want},
+    code::{self, Callees, EntryKind, Points, Refused, ReturnKind, Want, Work},
     signature::{self, Place, Type, Variable},
 };
 use crate::model::call::Operation;
@@ -109,8 +109,7 @@ pub fn resolve(binary: &Binary, services: &[Service]) -> Result<Option<Plan>, Un
     let names: HashSet<&str> = services
         .iter()
         .flat_map(|service| {
-            let variants = service.functions.iter().flat_map(|function| &function.variants);
-            let symbols = variants.map(|variant| &*variant.symbol);
+            let symbols = service.functions.iter().flat_map(Function::symbols);
             service.holds.iter().map(|symbol| &**symbol).chain(symbols)
         })
         .chain(runtime.iter().map(|name| &**name))
@@ -131,7 +130,7 @@ pub fn resolve(binary: &Binary, services: &[Service]) -> Result<Option<Plan>, Un
         binary,
         functions: &functions,
         types: &types,
-        callees: Callees::find(|name| functions.named(name).iter().map(|function| function.entry)),
+        callees: Callees::find(|name| addresses(&functions, name)),
         file: match binary.arch() {
             Arch::Amd64 => &register::AMD64,
             Arch::Arm64 => &register::ARM64,
@@ -157,6 +156,10 @@ pub fn resolve(binary: &Binary, services: &[Service]) -> Result<Option<Plan>, Un
         }
     }
     Ok(Some(plan))
+}
+
+fn addresses<'a>(functions: &'a Functions, name: &str) -> impl Iterator<Item = u64> + use<'a> {
+    functions.named(name).iter().map(|function| function.entry)
 }
 
 /// The functions of Go's runtime that the analysis of code asks for.
@@ -246,7 +249,7 @@ impl Target<'_> {
             address: symbol.entry,
             arch: self.binary.arch(),
         }
-        .points(&self.callees, &wants.list)?;
+        .points(&self.callees(function), &wants.list)?;
         let returns = points.returns.iter().map(|point| {
             let source =
                 |want: Option<usize>| want.map_or(Source::NONE, |want| self.source(&point.results, want));
@@ -272,6 +275,19 @@ impl Target<'_> {
             entry: symbol.file_offset + u64::from(points.entry.offset),
             returns: returns.collect(),
             cost: cost(&points),
+        })
+    }
+
+    /// What the calls of a function mean to it.
+    fn callees(&self, function: &Function) -> Callees {
+        let callees = self.callees.clone();
+        let Some(until) = &function.until else {
+            return callees;
+        };
+        let symbols = until.symbols.iter();
+        callees.until(Work {
+            addresses: symbols.flat_map(|name| addresses(self.functions, name)).collect(),
+            indirect: until.interface,
         })
     }
 
