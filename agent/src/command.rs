@@ -1,5 +1,7 @@
 //! The command line: what each command does and how it ends.
 
+mod functions;
+
 use std::{
     io::{self, Write},
     path::{Path, PathBuf},
@@ -13,6 +15,7 @@ use innerspan::{
     admin,
     config::{self, Config, Environment},
     identify::cluster::{self, Cluster, Host},
+    ingest::probe::go::catalogue::Service,
     pipeline::{self, Pipeline},
     telemetry,
 };
@@ -55,6 +58,17 @@ pub(crate) enum Command {
         /// The configuration.
         file: PathBuf,
     },
+    /// Say which functions of a Go executable would be traced, and where their probes would be.
+    Functions {
+        /// The executable, or `/proc/PID/exe`.
+        executable: PathBuf,
+        /// A configuration that adds functions of its own.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// A list of JSON objects, for programs.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 pub(crate) fn check(file: &Path) -> ExitCode {
@@ -84,9 +98,33 @@ pub(crate) fn run(file: Option<&Path>) -> ExitCode {
     }
 }
 
+pub(crate) fn functions(executable: &Path, file: Option<&Path>, as_json: bool) -> ExitCode {
+    let services = match file {
+        Some(_) => load(file).map(|config| config.ingest.probe.services),
+        None => embedded(),
+    };
+    let Some(services) = services else {
+        return ExitCode::from(EX_USAGE);
+    };
+    let listed = functions::list(executable, &services, as_json, &mut io::stdout().lock());
+    listed.map_or_else(
+        |error| {
+            complain(&format!("{error:#}"));
+            ExitCode::FAILURE
+        },
+        |()| ExitCode::SUCCESS,
+    )
+}
+
 /// Reads the configuration, or prints all that is wrong with it.
 fn load(file: Option<&Path>) -> Option<Config> {
     config::load(file, &Environment::of_process())
+        .map_err(|faults| complain(&faults.to_string()))
+        .ok()
+}
+
+fn embedded() -> Option<Vec<Service>> {
+    config::embedded_catalogue()
         .map_err(|faults| complain(&faults.to_string()))
         .ok()
 }

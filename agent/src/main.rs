@@ -28,5 +28,10 @@ fn main() -> ExitCode {
     match cli.command {
         Command::Run { config } => command::run(config.as_deref()),
         Command::Check { file } => command::check(&file),
+        Command::Functions {
+            executable,
+            config,
+            json,
+        } => command::functions(&executable, config.as_deref(), json),
     }
 }

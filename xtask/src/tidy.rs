@@ -103,7 +103,7 @@ const ROOMS: &[Room] = &[
         path: "main",
         may: &["command"],
     },
-    // Starts what runs beside the data path: the watch of the node, the admin server.
+    // Starts what runs beside the data path: the watch of the node, the admin server. Says what would be probed.
     Room {
         path: "command",
         may: &[
@@ -113,6 +113,7 @@ const ROOMS: &[Room] = &[
             "admin",
             "telemetry",
             "identify/cluster",
+            "ingest/probe",
         ],
     },
 ];
