@@ -13,7 +13,7 @@ mod metrics;
 
 use std::{error::Error, sync::Arc};
 
-use link::Object;
+use link::{Object, RunTime};
 use tracing::{info, warn};
 
 use self::{
@@ -111,6 +111,15 @@ impl Probe {
     /// The programs for calls of Go functions, which are attached to one process after another.
     pub fn go_call(&self) -> Result<&Arc<Programs>, &Arc<Fault>> {
         self.go_call.as_ref()
+    }
+
+    /// Of each program that the kernel counts the time of, by name.
+    fn run_times(&self) -> impl Iterator<Item = (&'static str, RunTime)> {
+        let exec = self.process_exec.as_ref().ok();
+        let exec = exec.map(|probe| (abi::process_exec::PROGRAM, probe.run_time()));
+        let calls = self.go_call.iter().flat_map(|programs| programs.run_times());
+        let all = exec.into_iter().chain(calls);
+        all.filter_map(|(program, run_time)| Some((program, run_time?)))
     }
 
     /// Of each probe, by name.

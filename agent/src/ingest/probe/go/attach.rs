@@ -19,7 +19,7 @@ use abi::go_call::{
     record::{Begin, End},
 };
 use aya::maps::{Map, MapData, MapError, RingBuf};
-use link::{Method, Object, Point, Probes, Uprobe};
+use link::{Method, Object, Point, Probes, RunTime, Uprobe};
 
 use super::{
     record::Record,
@@ -178,6 +178,11 @@ impl Programs {
                 take(record);
             }
         }
+    }
+
+    pub(in crate::ingest::probe) fn run_times(&self) -> [(&'static str, Option<RunTime>); 2] {
+        let Uprobes { enter, leave } = &self.uprobes;
+        [(ENTER, enter.run_time()), (LEAVE, leave.run_time())]
     }
 
     fn refused(&self, error: io::Error) -> Refused {
