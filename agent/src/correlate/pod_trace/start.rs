@@ -30,7 +30,11 @@ pub(super) fn tell(evidence: &Evidence<'_>) -> Told {
     start.notice();
     start.waits();
     start.status_writes();
-    start.0.finish()
+    let excluded = start.excluded();
+    Told {
+        excluded,
+        ..start.0.finish()
+    }
 }
 
 /// The API server's write; its own time stamp has whole seconds only.
@@ -62,23 +66,6 @@ fn end(evidence: &Evidence<'_>) -> Nanos<Wall> {
     last.unwrap_or(evidence.now)
 }
 
-/// Nanoseconds in which images were pulled or containers ran that had to end first: no part of the pod startup latency
-/// that SIG Scalability defines.
-fn excluded(phases: &[Phase]) -> u64 {
-    let mut times: Vec<_> = phases
-        .iter()
-        .filter(|phase| matches!(phase.name, "pull" | "init"))
-        .map(|phase| (phase.start.count(), phase.end.count()))
-        .collect();
-    times.sort_unstable();
-    let (mut sum, mut until) = (0, 0);
-    for (start, end) in times {
-        sum += end.saturating_sub(start.max(until));
-        until = until.max(end);
-    }
-    sum
-}
-
 /// How long it took: to the first instant at which all containers were seen running, and the same as SIG Scalability's
 /// pod startup latency counts it.
 pub(super) fn totals(told: &Told, history: &History) -> Vec<Attribute> {
@@ -87,7 +74,7 @@ pub(super) fn totals(told: &Told, history: &History) -> Vec<Attribute> {
         return Vec::new();
     };
     let whole = started.count().saturating_sub(begun.count());
-    let counted = whole.saturating_sub(excluded(&told.phases));
+    let counted = whole.saturating_sub(told.excluded);
     let rounded = begun.count().saturating_sub(pod.created.count());
     [
         ("innerspan.pod_start.end_to_end", whole),
@@ -140,6 +127,10 @@ impl<'a> Start<'a> {
         let Some(last) = cycles.iter().map(|(_, seen)| seen.end()).max() else {
             return Vec::new();
         };
+        // The scheduler may hear of the pod before whoever made it has its answer.
+        let queued = cycles
+            .first()
+            .map_or(queued, |(_, seen)| queued.min(seen.start()));
         let schedule = self.add(Phase::new("schedule", "kube-scheduler", None, (queued, last)));
         for seen in self.0.seen(Deed::Schedule) {
             self.0.phases[schedule].tell(&seen);
@@ -391,5 +382,38 @@ impl<'a> Start<'a> {
         for write in writes.iter().take(MAX_STATUS_WRITES) {
             self.0.write("status", write);
         }
+    }
+
+    /// Nanoseconds in which images were pulled or containers ran that had to end first: no part of the pod startup
+    /// latency that SIG Scalability defines. A pull that failed goes on until the image is there, as the kubelet counts.
+    fn excluded(&self) -> u64 {
+        let there: Vec<_> = self
+            .0
+            .seen(Deed::Image)
+            .iter()
+            .filter(|image| !image.failed())
+            .map(Sighting::end)
+            .collect();
+        let phases = self.0.phases.iter();
+        let mut times: Vec<(u64, u64)> = phases
+            .filter(|phase| matches!(phase.name, "pull" | "init"))
+            .map(|phase| {
+                let is_over = phase.error.is_none();
+                let until = there.iter().copied().filter(|at| *at >= phase.end).min();
+                let end = if is_over {
+                    phase.end
+                } else {
+                    until.unwrap_or(self.0.times.1)
+                };
+                (phase.start.count(), end.count())
+            })
+            .collect();
+        times.sort_unstable();
+        let (mut sum, mut until) = (0, 0);
+        for (start, end) in times {
+            sum += end.saturating_sub(start.max(until));
+            until = until.max(end);
+        }
+        sum
     }
 }
