@@ -229,8 +229,8 @@ impl Known {
             say(key, (&*owner.name).into());
         }
         say("innerspan.outcome", closing.as_str().into());
-        let reasons = self.history.reasons();
-        if *plot == Plot::Start && !reasons.is_empty() {
+        let reasons = plot.reasons(told, &self.history);
+        if !reasons.is_empty() {
             say("innerspan.held_up_by", reasons.join(", ").as_str().into());
         }
         let unknown = self.unknown(closing);
@@ -265,7 +265,7 @@ impl Known {
         if closing.is_good() {
             return None;
         }
-        if let Some(trouble) = self.history.trouble() {
+        if let Some(trouble) = self.history.trouble(told.times.1) {
             return Some(trouble.into());
         }
         let failed = told.phases.iter().rev().find(|phase| phase.error.is_some());

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{
+    history::History,
     identity,
     known::Known,
     render::Title,
@@ -107,12 +108,13 @@ impl Plot {
     /// When it was over, and how, if it is.
     pub(super) fn end(&self, known: &Known) -> Option<(Nanos<Wall>, Closing)> {
         let history = &known.history;
-        let deleted = || known.gone.or(history.deleted()).map(|at| (at, Closing::Deleted));
+        let deleted = || history.deleted().or(known.gone).map(|at| (at, Closing::Deleted));
         match self {
             Self::Start => {
                 let ready = history.ready().map(|at| (at, Closing::Ready));
                 let ended = history.ended().map(|at| (at, Closing::Ended));
-                ready.or(ended).or_else(deleted)
+                // Whatever a pod says while it is taken away is not why.
+                ready.or_else(|| ended.into_iter().chain(deleted()).min_by_key(|(at, _)| *at))
             }
             Self::Stop { .. } => known.gone.map(|at| (at, Closing::Removed)),
             Self::Restart { .. } => self.runs(known).map(|at| (at, Closing::Ready)).or_else(deleted),
@@ -152,6 +154,14 @@ impl Plot {
                     Value::Integer((*run).into()),
                 ),
             ],
+        }
+    }
+
+    /// What held it up.
+    pub(super) fn reasons(&self, told: &Told, history: &History) -> Vec<String> {
+        match self {
+            Self::Start => start::reasons(told, history),
+            Self::Stop { .. } | Self::Restart { .. } => Vec::new(),
         }
     }
 
