@@ -193,6 +193,12 @@ fn demonstrate(node: &Node, native: Native) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What the agent of a running lab shows of itself; none without a lab.
+pub(crate) fn agent_metrics() -> anyhow::Result<Option<String>> {
+    let node = Node::find(&ground()?, 1);
+    node.map(|node| account::metrics(&node)).transpose()
+}
+
 fn node(ground: &Ground) -> anyhow::Result<Node> {
     Node::find(ground, 1).context("the lab is down: `cargo xtask lab up` starts it")
 }
