@@ -14,7 +14,7 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::process::{Core, Process};
+use super::process::{Cpu, Process};
 use crate::{image, lab::components::Components, place, step};
 
 /// The release of Rotel whose wheel runs without a Python of its own.
@@ -118,7 +118,7 @@ impl Forwarder {
                     .arg(files.join("pid"));
             }
         }
-        let started = Process::start(&command, Core::Alone, listen, &files.join("log")).await;
+        let started = Process::start(&command, Cpu::Alone, listen, &files.join("log")).await;
         Ok((
             started.with_context(|| format!("{} did not start", self.name))?,
             listen,

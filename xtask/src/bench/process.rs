@@ -20,7 +20,7 @@ use nix::{
 
 /// Where a program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Core {
+pub(super) enum Cpu {
     /// Alone: what is measured.
     Alone = 0,
     /// With the load generator and the sink.
@@ -47,7 +47,7 @@ pub(super) struct Resident {
 /// Keeps the calling thread off the core of what is measured.
 pub(super) fn pin_ourselves() -> anyhow::Result<()> {
     let mut cores = CpuSet::new();
-    cores.set(Core::Ours as usize)?;
+    cores.set(Cpu::Ours as usize)?;
     sched_setaffinity(Pid::this(), &cores).context("cannot use a second core: the bench needs two")
 }
 
@@ -55,7 +55,7 @@ impl Process {
     /// Starts it with its output in a file, and waits until it listens.
     pub(super) async fn start(
         command: &Command,
-        core: Core,
+        cpu: Cpu,
         listens: SocketAddr,
         log: &Path,
     ) -> anyhow::Result<Self> {
@@ -63,7 +63,7 @@ impl Process {
         let mut pinned = Command::new("taskset");
         pinned
             .arg("--cpu-list")
-            .arg((core as usize).to_string())
+            .arg((cpu as usize).to_string())
             .arg(command.get_program())
             .args(command.get_args())
             .envs(

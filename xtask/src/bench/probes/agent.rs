@@ -15,7 +15,7 @@ use anyhow::{Context as _, bail};
 
 use super::super::{
     forwarder::free_address,
-    process::{Core, Process},
+    process::{Cpu, Process},
 };
 use crate::{image, scrape};
 
@@ -57,7 +57,7 @@ admin: {{address: "{admin}"}}
         let mut command = Command::new(program);
         command.arg("run").arg("--config").arg(&config);
         command.envs(image::environment()?);
-        let process = Process::start(&command, Core::Ours, admin, &files.join("log")).await;
+        let process = Process::start(&command, Cpu::Ours, admin, &files.join("log")).await;
         let process = process.context("innerspan did not start")?;
         let agent = Self { process, admin };
         agent.reach(component).await?;

@@ -25,7 +25,7 @@ use super::{
         forwarder::free_address,
         grpc::{self, Answer},
         markdown::{head, markdown},
-        process::{Core, Process},
+        process::{Cpu, Process},
         spread::{Spread, float},
         wire,
     },
@@ -271,7 +271,7 @@ async fn start(program: &Path, files: &Path) -> anyhow::Result<(Process, SocketA
     ] {
         command.arg(option).arg(value);
     }
-    let process = Process::start(&command, Core::Alone, client, &files.join("log")).await;
+    let process = Process::start(&command, Cpu::Alone, client, &files.join("log")).await;
     Ok((process.context("etcd did not start")?, client))
 }
 

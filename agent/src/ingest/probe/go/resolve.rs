@@ -5,6 +5,7 @@
 
 mod layout;
 mod value;
+mod wants;
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -13,10 +14,11 @@ use std::{
 
 use abi::go_call::{self, Capture, Prefix, Return, Source, register};
 
+use self::wants::Wants;
 use super::{
     binary::{Arch, Binary, Function as Symbol, Functions, TypeTable, Unreadable},
     catalogue::{self, Function, Hot, Service, Variant},
-    code::{self, Callees, EntryKind, Points, Refused, ReturnKind, Want, Work},
+    code::{self, Callees, EntryKind, Points, Refused, ReturnKind, Work},
     signature::{self, Place, Type, Variable},
 };
 use crate::model::call::Operation;
@@ -339,59 +341,6 @@ impl Target<'_> {
             Some(code::Source::Zero) => Source::ZERO,
             None => Source::NONE,
         }
-    }
-}
-
-/// The results that the return probe shall read.
-struct Wants {
-    list: Vec<Want>,
-    /// The place of the error in `list`.
-    error: Option<usize>,
-    /// Numbers in the instruction set of the registers that carry results, in order.
-    registers: Vec<u8>,
-}
-
-impl Wants {
-    /// A result `err` says whether the call failed.
-    fn new(target: &Target<'_>, results: &[Placed<'_>]) -> Self {
-        let words = target.file.words;
-        let number = |word: &u8| words.iter().position(|other| other == word);
-        let mut wants = Self {
-            list: Vec::new(),
-            error: None,
-            registers: target
-                .file
-                .arguments
-                .iter()
-                .filter_map(number)
-                .filter_map(|number| u8::try_from(number).ok())
-                .collect(),
-        };
-        let error = results.iter().find(|(variable, _)| &*variable.name == "err");
-        if let Some((_, Place::Register(first))) = error {
-            wants.error = wants.push(*first, Want::Value);
-        }
-        wants
-    }
-
-    /// Asks for the words that a value starts from; gives the place of the first.
-    fn add(&mut self, value: &value::Value) -> Option<usize> {
-        let Place::Register(first) = value.place else {
-            return None;
-        };
-        if value.is_pair() {
-            let pointer = self.push(first + value.word, Want::Value)?;
-            self.push(first + value.word + 1, Want::Value)?;
-            Some(pointer)
-        } else {
-            self.push(first + value.word, Want::Pointer)
-        }
-    }
-
-    fn push(&mut self, register: u8, want: fn(code::Register) -> Want) -> Option<usize> {
-        let number = *self.registers.get(usize::from(register))?;
-        self.list.push(want(code::Register(number)));
-        Some(self.list.len() - 1)
     }
 }
 
