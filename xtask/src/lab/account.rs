@@ -118,7 +118,7 @@ pub(crate) fn take(node: &Node) -> anyhow::Result<Account> {
     let repeated = twins::find(&arrived)
         .iter()
         .flat_map(|twins| &twins.pairs)
-        .filter(|(_, own)| own.is_some())
+        .filter(|pair| pair.own.is_some())
         .count();
     let (own, arrived): (Vec<_>, Vec<_>) = arrived.into_iter().partition(|span| span.own);
     let nameless: Vec<_> = arrived

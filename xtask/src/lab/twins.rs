@@ -8,8 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::spans::Span;
 
-/// Calls of the container runtime of which the agent makes a span each. Of the lists and states that the kubelet asks
-/// for all day long it does so only when they are slow, so they cannot be compared.
+/// Calls of the container runtime of which the agent makes a span each.
 const CRI: [&str; 12] = [
     "runtime.v1.RuntimeService/RunPodSandbox",
     "runtime.v1.RuntimeService/CreateContainer",
@@ -23,6 +22,19 @@ const CRI: [&str; 12] = [
     "runtime.v1.RuntimeService/RemovePodSandbox",
     "runtime.v1.ImageService/PullImage",
     "runtime.v1.ImageService/RemoveImage",
+];
+
+/// What the kubelet asks the container runtime all day long: the agent makes a span of a call only when it is slow.
+const ASKED: [&str; 9] = [
+    "runtime.v1.RuntimeService/ContainerStatus",
+    "runtime.v1.RuntimeService/ListContainers",
+    "runtime.v1.RuntimeService/ListPodSandbox",
+    "runtime.v1.RuntimeService/PodSandboxStatus",
+    "runtime.v1.RuntimeService/Status",
+    "runtime.v1.RuntimeService/Version",
+    "runtime.v1.ImageService/ImageFsInfo",
+    "runtime.v1.ImageService/ImageStatus",
+    "runtime.v1.ImageService/ListImages",
 ];
 
 /// What the kubelet does with a pod, as it and as the agent calls it.
@@ -72,16 +84,32 @@ pub(crate) struct Kind {
     pub(crate) native: &'static str,
     own: &'static str,
     tie: Tie,
-    /// Whether calls are compared only if they are about a pod's key.
-    keyed: bool,
+    made: Made,
+}
+
+/// Of which calls the agent makes a span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Made {
+    Always,
+    /// Of those about a pod's key, and of slow ones.
+    OfPods,
+    WhenSlow,
 }
 
 /// The calls of one kind.
 #[derive(Debug)]
 pub(crate) struct Twins<'a> {
     pub(crate) kind: Kind,
-    /// The component's spans, each with the agent's of the same call if there is one.
-    pub(crate) pairs: Vec<(&'a Span, Option<&'a Span>)>,
+    pub(crate) pairs: Vec<Pair<'a>>,
+}
+
+/// A span of a component, and the agent's of the same call if there is one.
+#[derive(Debug)]
+pub(crate) struct Pair<'a> {
+    pub(crate) native: &'a Span,
+    pub(crate) own: Option<&'a Span>,
+    /// Whether the agent makes a span of every such call, however fast.
+    pub(crate) expected: bool,
 }
 
 /// Which of these spans are of the same call.
@@ -97,20 +125,32 @@ pub(crate) fn find(spans: &[Span]) -> Vec<Twins<'_>> {
 }
 
 fn kinds() -> Vec<Kind> {
-    let kind = |service, native, own, tie| Kind {
+    let kind = |service, native, own, tie, made| Kind {
         service,
         native,
         own,
         tie,
-        keyed: matches!(service, "apiserver" | "etcd"),
+        made,
     };
-    let syncs = SYNCS.map(|(native, own)| kind("kubelet", native, own, Tie::Pod));
-    let clients = CRI.map(|name| kind("kubelet", name, name, Tie::Parent));
-    let servers = CRI.map(|name| kind("containerd", name, name, Tie::Context));
-    let writers = KV.map(|(name, _)| kind("apiserver", name, name, Tie::Parent));
-    let stores = KV.map(|(name, _)| kind("etcd", name, name, Tie::Context));
-    let within = KV.map(|(name, inner)| kind("etcd", inner, name, Tie::Within));
-    [&syncs[..], &clients, &servers, &writers, &stores, &within].concat()
+    let runtime = |name, made| {
+        [
+            kind("kubelet", name, name, Tie::Parent, made),
+            kind("containerd", name, name, Tie::Context, made),
+        ]
+    };
+    let storage = |(name, within)| {
+        [
+            kind("apiserver", name, name, Tie::Parent, Made::OfPods),
+            kind("etcd", name, name, Tie::Context, Made::OfPods),
+            kind("etcd", within, name, Tie::Within, Made::OfPods),
+        ]
+    };
+    let syncs = SYNCS.map(|(native, own)| kind("kubelet", native, own, Tie::Pod, Made::Always));
+    let mut kinds = syncs.to_vec();
+    kinds.extend(CRI.into_iter().flat_map(|name| runtime(name, Made::Always)));
+    kinds.extend(ASKED.into_iter().flat_map(|name| runtime(name, Made::WhenSlow)));
+    kinds.extend(KV.into_iter().flat_map(storage));
+    kinds
 }
 
 /// A span's trace and its own id, or its parent's.
@@ -153,19 +193,27 @@ impl<'a> Index<'a> {
         index
     }
 
-    fn pairs(&self, kind: Kind) -> Vec<(&'a Span, Option<&'a Span>)> {
-        let named = |spans: &HashMap<_, Vec<&'a Span>>, name| spans.get(&(kind.service, name)).cloned();
+    fn pairs(&self, kind: Kind) -> Vec<Pair<'a>> {
+        let named = |spans: &HashMap<_, Vec<&'a Span>>, name| {
+            spans.get(&(kind.service, name)).cloned().unwrap_or_default()
+        };
         let mut free: HashMap<Option<Id<'_>>, Vec<&Span>> = HashMap::new();
-        for span in named(&self.own, kind.own).unwrap_or_default() {
+        for span in named(&self.own, kind.own) {
             free.entry(self.context(span)).or_default().push(span);
         }
-        let natives = named(&self.natives, kind.native).unwrap_or_default();
+        let natives = named(&self.natives, kind.native).into_iter();
         natives
-            .into_iter()
-            .filter(|native| !kind.keyed || self.key(native).is_some_and(|key| key.starts_with(PODS)))
             .map(|native| {
                 let candidates = free.get_mut(&carried(kind, native));
-                (native, candidates.and_then(|free| self.take(kind, native, free)))
+                Pair {
+                    native,
+                    own: candidates.and_then(|free| self.take(kind, native, free)),
+                    expected: match kind.made {
+                        Made::Always => true,
+                        Made::OfPods => self.key(native).is_some_and(|key| key.starts_with(PODS)),
+                        Made::WhenSlow => false,
+                    },
+                }
             })
             .collect()
     }
@@ -176,7 +224,7 @@ impl<'a> Index<'a> {
             let is_around = own.begin <= native.begin + CLOCKS && native.end <= own.end + CLOCKS;
             (carried(kind, native).is_some() || is_around)
                 && (kind.tie != Tie::Pod || own.attribute(POD) == native.attribute(POD))
-                && (!kind.keyed || own.attribute(OWN_KEY) == self.key(native))
+                && (kind.made != Made::OfPods || own.attribute(OWN_KEY) == self.key(native))
         };
         let (nearest, _) = free
             .iter()
@@ -254,7 +302,7 @@ mod tests {
         lines.iter().map(span).collect()
     }
 
-    /// Native spans with the agent's of the same call, by id; 0 for none.
+    /// Native spans of which the agent makes one too, with the agent's of the same call, by id; 0 for none.
     fn check(lines: &[Line], service: &str, native: &str, expected: &[(u8, u8)]) {
         let spans = spans(lines);
         let is_asked = |Kind {
@@ -266,7 +314,8 @@ mod tests {
             .into_iter()
             .filter(|twins| is_asked(twins.kind))
             .flat_map(|Twins { pairs, .. }| pairs)
-            .map(|(native, own)| (native.id[0], own.map_or(0, |own| own.id[0])))
+            .filter(|pair| pair.expected)
+            .map(|pair| (pair.native.id[0], pair.own.map_or(0, |own| own.id[0])))
             .collect();
         assert_eq!(pairs, expected);
     }
