@@ -11,7 +11,7 @@ use super::cluster::{Lab, Span, until};
 
 /// Pods of each of two Deployments.
 const REPLICAS: usize = 50;
-const DEPLOYMENTS: [&str; 2] = ["left", "right"];
+pub(super) const DEPLOYMENTS: [&str; 2] = ["left", "right"];
 
 /// A call that the component reports is left to it.
 pub(super) fn none_is_exported_twice(lab: &Lab) {

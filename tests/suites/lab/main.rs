@@ -9,6 +9,7 @@
 mod account;
 mod calls;
 mod cluster;
+mod killed;
 mod machine;
 
 use std::{fs, path::Path, process::Command, thread, time::Duration};
@@ -43,6 +44,7 @@ fn every_span_of_a_real_cluster_is_accounted_for_and_nothing_is_left_behind() {
 
     let session = components_that_do_not_trace_are_seen_into(&lab);
     calls::all_name_their_pods_and_owners(&lab);
+    killed::an_agent_leaves_nothing_and_the_next_one_goes_on(&lab);
     session.interrupt();
     before.is_as_it_was();
 }
