@@ -5,4 +5,5 @@
 pub mod api_request;
 pub mod calls;
 pub mod coverage;
+pub mod critical_path;
 pub mod pod_trace;

@@ -8,9 +8,10 @@
 //! Invariant: no clock, no task, no bytes, and nobody's span waits here but our own. What is remembered is bounded: past
 //! `Config::max_pods` the pod that was quiet for longest is closed as it is.
 
-mod critical_path;
+mod asked;
 mod history;
 mod identity;
+mod kept;
 mod known;
 mod measure;
 mod metrics;
@@ -26,13 +27,16 @@ mod stop;
 mod tree;
 mod work;
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
+pub use self::{
+    asked::{Candidate, Summary},
+    measure::Measure,
+    metrics::Metrics,
+    work::wanted,
+};
 use self::{
+    kept::Kept,
     known::Known,
     parked::Parked,
     plot::{Closing, Plot},
@@ -40,7 +44,6 @@ use self::{
     settled::{Settled, is_past_its_start, plots},
     work::{Deed, Key, OWNERS, Place, Work},
 };
-pub use self::{measure::Measure, metrics::Metrics, work::wanted};
 use super::calls::Call;
 use crate::model::{
     pod::{Pod, PodEvent, PodUid},
@@ -74,8 +77,8 @@ pub struct Trace {
     pub name: Arc<str>,
     /// The root comes first, if it is this agent's to write.
     pub spans: Vec<Span>,
-    /// Whether the start is still going on.
-    pub is_open: bool,
+    /// How the story ended; `open` if it still goes on.
+    pub outcome: &'static str,
 }
 
 /// The starts of this node's pods.
@@ -87,7 +90,7 @@ pub struct PodTraces {
     parked: Parked,
     reconciles: Reconciles,
     settled: Settled,
-    kept: VecDeque<Arc<Trace>>,
+    kept: Kept,
     measures: Vec<Measure>,
     metrics: Metrics,
 }
@@ -102,7 +105,7 @@ impl PodTraces {
             parked: Parked::new(MAX_PARKED),
             reconciles: Reconciles::default(),
             settled: Settled::default(),
-            kept: VecDeque::new(),
+            kept: Kept::default(),
             measures: Vec::new(),
             metrics,
         }
@@ -261,20 +264,6 @@ impl PodTraces {
         std::mem::take(&mut self.measures)
     }
 
-    /// The traces of pods of this name, or UID, from the latest start on: those kept, and those that still go on.
-    #[must_use]
-    pub fn find(&self, matches: impl Fn(&Trace) -> bool, now: Nanos<Wall>) -> Vec<Arc<Trace>> {
-        let open = self.pods.iter().filter(|(_, known)| known.is_local());
-        let open = open.flat_map(|(uid, known)| {
-            let plots = known.plots.iter();
-            plots.map(|plot| Arc::new(self.trace(*uid, known, plot, (Closing::Open, now)).0))
-        });
-        let mut found: Vec<_> = open.chain(self.kept.iter().cloned()).collect();
-        found.retain(|trace| matches(trace));
-        found.sort_by_key(|trace| std::cmp::Reverse(trace.spans.first().map(|root| root.start)));
-        found
-    }
-
     fn pod_of(&self, keys: &[Key]) -> Option<PodUid> {
         let named = keys.iter().find_map(|key| match key {
             Key::Pod(uid) => Some(*uid),
@@ -349,10 +338,7 @@ impl PodTraces {
                 self.measures.extend(measures);
             }
             spans.extend(trace.spans.iter().cloned());
-            self.kept.push_back(Arc::new(trace));
-            while self.kept.len() > self.config.max_kept {
-                self.kept.pop_front();
-            }
+            self.kept.push(trace, self.config.max_kept);
         } else {
             // What was done elsewhere goes on: only what is new is written.
             let new = trace.spans.into_iter().filter(|span| known.is_unwritten(span));
@@ -391,7 +377,7 @@ impl PodTraces {
             namespace,
             name,
             spans,
-            is_open: at.0 == Closing::Open,
+            outcome: at.0.as_str(),
         };
         let measures = measure::of(&trace, &phases, &known.owner_kind());
         (trace, measures)

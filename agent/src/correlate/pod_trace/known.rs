@@ -228,14 +228,14 @@ impl Known {
         {
             say(key, (&*owner.name).into());
         }
-        say("innerspan.outcome", closing.as_str().into());
+        say(attr::INNERSPAN_OUTCOME, closing.as_str().into());
         let reasons = plot.reasons(told, &self.history);
         if !reasons.is_empty() {
-            say("innerspan.held_up_by", reasons.join(", ").as_str().into());
+            say(attr::INNERSPAN_HELD_UP_BY, reasons.join(", ").as_str().into());
         }
         let unknown = self.unknown(closing);
         if !unknown.is_empty() {
-            say("innerspan.incomplete", unknown.join(", ").as_str().into());
+            say(attr::INNERSPAN_INCOMPLETE, unknown.join(", ").as_str().into());
         }
         attributes.extend(plot.attributes(told, self));
         attributes

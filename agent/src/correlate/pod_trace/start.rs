@@ -89,8 +89,8 @@ pub(super) fn totals(told: &Told, history: &History) -> Vec<Attribute> {
     let counted = whole.saturating_sub(told.excluded);
     let rounded = begun.count().saturating_sub(pod.created.count());
     [
-        ("innerspan.pod_start.end_to_end", whole),
-        ("innerspan.pod_start.sli", counted),
+        (attr::INNERSPAN_POD_START_END_TO_END, whole),
+        (attr::INNERSPAN_POD_START_SLI, counted),
         ("innerspan.pod_start.creation_rounding", rounded),
     ]
     .map(|(key, nanoseconds)| (key.into(), Value::Number(seconds(nanoseconds))))
