@@ -1,6 +1,8 @@
 //! The command line: what each command does and how it ends.
 
+mod agent;
 mod functions;
+pub(crate) mod trace;
 
 use std::{
     io::{self, Write},
@@ -16,7 +18,7 @@ use innerspan::{
     config::{self, Config, Environment},
     identify::cluster::{self, Cluster, Host},
     ingest::probe::go::catalogue::Service,
-    pipeline::{self, Pipeline},
+    pipeline::{self, Pipeline, Traces},
     telemetry,
 };
 use tokio::{
@@ -69,6 +71,8 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show where the time of a pod's start went, or of its stop: asks the agent of the pod's node.
+    Trace(trace::Args),
 }
 
 pub(crate) fn check(file: &Path) -> ExitCode {
@@ -154,10 +158,7 @@ fn start(config: Config) -> Result<ExitCode, Vec<anyhow::Error>> {
 
 /// Runs the data path on its own threads and everything else on this one.
 fn drive(pipeline: Pipeline, admin: admin::Server, cluster: cluster::Config) -> anyhow::Result<ExitCode> {
-    let control = Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("start the control runtime")?;
+    let control = control_runtime()?;
     let data = data_runtime().context("start the runtime of the data path")?;
 
     let (cluster, attributes, pods) = Cluster::new(cluster, Host::read(Path::new("/")), pipeline::now);
@@ -166,8 +167,10 @@ fn drive(pipeline: Pipeline, admin: admin::Server, cluster: cluster::Config) -> 
     pipeline.register(&mut registry);
 
     let (phase, phases) = watch::channel(admin::Phase::Starting);
+    let traces = pipeline.traces();
     let view = admin::View {
         metrics: Box::new(move || telemetry::encode(&registry)),
+        traces: Box::new(move |wanted| Box::pin(tell(traces.clone(), wanted))),
         watchdog: Mutex::new(pipeline.watchdog()),
         phase: phases,
     };
@@ -203,6 +206,24 @@ fn drive(pipeline: Pipeline, admin: admin::Server, cluster: cluster::Config) -> 
     });
     data.shutdown_background();
     code
+}
+
+/// What the data path says of one trace, or of all.
+async fn tell(traces: Traces, wanted: Option<admin::Wanted>) -> Result<String, admin::Untold> {
+    let told = match wanted {
+        Some(admin::Wanted { pod, story }) => traces.latest(&pod, &story).await,
+        None => traces.stories().await,
+    };
+    told.map_err(|why| match why {
+        pipeline::Untold::Unknown => admin::Untold::Unknown,
+        why => admin::Untold::Because(why.to_string()),
+    })
+}
+
+/// Of this thread alone.
+fn control_runtime() -> anyhow::Result<Runtime> {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    runtime.context("start the control runtime")
 }
 
 fn data_runtime() -> io::Result<Runtime> {

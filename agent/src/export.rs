@@ -27,7 +27,7 @@ use ::http::{HeaderMap, Uri};
 
 pub use self::{
     credentials::CredentialsError,
-    encode::encode,
+    encode::{encode, encode_json},
     exporter::{Exporter, Full, Place},
     metrics::Metrics,
 };

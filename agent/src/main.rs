@@ -33,5 +33,6 @@ fn main() -> ExitCode {
             config,
             json,
         } => command::functions(&executable, config.as_deref(), json),
+        Command::Trace(args) => command::trace::run(&args),
     }
 }

@@ -5,6 +5,7 @@
 
 mod correlator;
 mod probes;
+mod traces;
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -16,9 +17,11 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
+pub use self::traces::{Traces, Untold};
 use self::{
     correlator::{Correlator, Look, Parts, Seen, Sources},
     probes::Probes,
+    traces::Asked,
 };
 use crate::{
     config::{Correlate, Ingest},
@@ -77,6 +80,8 @@ pub struct Pipeline {
     compared: Vec<Compared>,
     correlate: Correlate,
     correlated: correlator::Metrics,
+    traces: Traces,
+    asked: mpsc::Receiver<Asked>,
     pulse: Arc<Heartbeat>,
     standstill: Duration,
 }
@@ -105,6 +110,7 @@ impl Pipeline {
                 Err(source) => errors.push(StartError::Endpoint { name, source }),
             }
         }
+        let (traces, asked) = Traces::new();
         match server {
             Ok(server) if errors.is_empty() => Ok(Self {
                 config,
@@ -116,6 +122,8 @@ impl Pipeline {
                 probes: ingest.probe.enabled.then(|| Probes::load(ingest.probe)),
                 correlate,
                 correlated: correlator::Metrics::default(),
+                traces,
+                asked,
                 pulse: Arc::default(),
                 standstill: answer + STANDSTILL,
             }),
@@ -138,6 +146,12 @@ impl Pipeline {
         let runtime = ("data path".to_owned(), Arc::clone(&self.pulse));
         let lanes = self.exporters.iter().flat_map(Exporter::heartbeats);
         Watchdog::new(self.standstill, std::iter::once(runtime).chain(lanes))
+    }
+
+    /// Whom to ask of pods' traces, while it runs.
+    #[must_use]
+    pub fn traces(&self) -> Traces {
+        self.traces.clone()
     }
 
     /// Runs until `stop`, then drains: first no new requests, then the queues, all within the grace period.
@@ -177,6 +191,7 @@ impl Pipeline {
             batches,
             natives,
             pods,
+            asked: self.asked,
         };
         let correlator = tokio::spawn(correlator.run(sources, stop.clone()));
         let stamp = stamps(attributes);

@@ -27,6 +27,19 @@ const SCOPE: &str = "innerspan";
 pub fn encode(spans: Vec<Span>, node: &ResourceAttributes) -> Option<Payload> {
     let mut tally = Tally::default();
     tally.add(Component::Innerspan, spans.len() as u64);
+    (!spans.is_empty()).then(|| Payload {
+        signal: Signal::Traces,
+        body: request(spans, node).encode_to_vec().into(),
+        tally,
+    })
+}
+
+/// The same request as OTLP/JSON, which any receiver of that takes.
+pub fn encode_json(spans: Vec<Span>, node: &ResourceAttributes) -> serde_json::Result<String> {
+    serde_json::to_string(&request(spans, node))
+}
+
+fn request(spans: Vec<Span>, node: &ResourceAttributes) -> ExportTraceServiceRequest {
     let mut services: BTreeMap<Arc<str>, Vec<Encoded>> = BTreeMap::new();
     for span in spans {
         services
@@ -34,29 +47,22 @@ pub fn encode(spans: Vec<Span>, node: &ResourceAttributes) -> Option<Payload> {
             .or_default()
             .push(encode_span(span));
     }
-    let resource_spans: Vec<ResourceSpans> = services
-        .into_iter()
-        .map(|(service, spans)| ResourceSpans {
-            resource: Some(resource(&service, node)),
-            scope_spans: vec![ScopeSpans {
-                scope: Some(InstrumentationScope {
-                    name: SCOPE.to_owned(),
-                    version: env!("CARGO_PKG_VERSION").to_owned(),
-                    ..InstrumentationScope::default()
-                }),
-                spans,
-                ..ScopeSpans::default()
-            }],
-            ..ResourceSpans::default()
-        })
-        .collect();
-    (!resource_spans.is_empty()).then(|| Payload {
-        signal: Signal::Traces,
-        body: ExportTraceServiceRequest { resource_spans }
-            .encode_to_vec()
-            .into(),
-        tally,
-    })
+    let resource_spans = services.into_iter().map(|(service, spans)| ResourceSpans {
+        resource: Some(resource(&service, node)),
+        scope_spans: vec![ScopeSpans {
+            scope: Some(InstrumentationScope {
+                name: SCOPE.to_owned(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                ..InstrumentationScope::default()
+            }),
+            spans,
+            ..ScopeSpans::default()
+        }],
+        ..ResourceSpans::default()
+    });
+    ExportTraceServiceRequest {
+        resource_spans: resource_spans.collect(),
+    }
 }
 
 /// The service's own name wins over one that the configuration gives to all resources.

@@ -18,7 +18,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Router, now, probes::Batch};
+use super::{Router, now, probes::Batch, traces::Asked};
 use crate::{
     correlate::{
         calls::{self, Calls},
@@ -160,6 +160,7 @@ pub(super) struct Sources {
     pub(super) batches: mpsc::Receiver<Batch>,
     pub(super) natives: mpsc::Receiver<(Payload, OwnedSemaphorePermit)>,
     pub(super) pods: mpsc::Receiver<PodEvent>,
+    pub(super) asked: mpsc::Receiver<Asked>,
 }
 
 /// Turns what was seen into spans and hands them to the endpoints.
@@ -200,6 +201,7 @@ impl Correlator {
                 },
                 Some((payload, _room)) = sources.natives.recv() => self.take_native(&payload),
                 Some(event) = sources.pods.recv() => self.pods.pod(event),
+                Some(asked) = sources.asked.recv() => self.answer(asked),
                 _ = ticks.tick() => {
                     let at = now();
                     self.coverage.tick(at);
@@ -253,6 +255,18 @@ impl Correlator {
                 self.pods.native(span.keep(keys), at);
             }
         });
+    }
+
+    /// Whoever asked may have gone, which is no concern of ours.
+    fn answer(&self, asked: Asked) {
+        match asked {
+            Asked::Summaries(answer) => drop(answer.send(self.pods.summaries(now()))),
+            Asked::Latest(wanted, answer) => {
+                let trace = self.pods.latest(|candidate| wanted.is(candidate), now());
+                let node = self.attributes.borrow().clone();
+                drop(answer.send(trace.map(|trace| (trace, node))));
+            }
+        }
     }
 
     /// Tells which components have traced of late.
