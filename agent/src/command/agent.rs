@@ -223,3 +223,74 @@ impl ServerCertVerifier for Known {
         self.algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use innerspan::{
+        admin::{Server, Tls, View},
+        model::Watchdog,
+    };
+    use tokio::sync::watch;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+
+    /// An agent with a certificate of its own, which names nothing that it is asked by.
+    struct Served {
+        admin: admin::Config,
+        _runtime: tokio::runtime::Runtime,
+        _dir: tempfile::TempDir,
+    }
+
+    fn served() -> Served {
+        let dir = tempfile::tempdir().unwrap();
+        let made = rcgen::generate_simple_self_signed(["somewhere.else".to_owned()]).unwrap();
+        let tls = Tls {
+            cert_file: dir.path().join("cert.pem"),
+            key_file: dir.path().join("key.pem"),
+        };
+        fs::write(&tls.cert_file, made.cert.pem()).unwrap();
+        fs::write(&tls.key_file, made.signing_key.serialize_pem()).unwrap();
+        let mut admin = admin::Config {
+            address: SocketAddr::from(([0; 4], 0)),
+            bearer_token_file: None,
+            tls: Some(tls),
+        };
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let server = Server::bind(&admin).unwrap();
+        admin.address.set_port(server.local_addr().unwrap().port());
+        let (_, phase) = watch::channel(admin::Phase::Running);
+        let view = View {
+            metrics: Box::new(|| Ok(String::new())),
+            traces: Box::new(|_| Box::pin(async { Ok("{}".to_owned()) })),
+            watchdog: Mutex::new(Watchdog::new(PATIENCE, [])),
+            phase,
+        };
+        runtime.spawn(server.run(view, CancellationToken::new()));
+        Served {
+            admin,
+            _runtime: runtime,
+            _dir: dir,
+        }
+    }
+
+    #[test]
+    fn the_certificate_of_the_configuration_is_taken_and_no_other() {
+        let (one, other) = (served(), served());
+        let agent = Agent::new(None, Some(&one.admin)).unwrap();
+        assert_eq!(agent.ask("/traces").unwrap().good().unwrap(), "{}");
+        assert_eq!(
+            agent.to_string(),
+            format!("https://127.0.0.1:{}", one.admin.address.port())
+        );
+        let address = format!("https://127.0.0.1:{}", other.admin.address.port());
+        let address = address.parse().unwrap();
+        for admin in [Some(&one.admin), None] {
+            let agent = Agent::new(Some(&address), admin).unwrap();
+            let fault = format!("{:#}", agent.ask("/traces").unwrap_err());
+            assert!(fault.contains("certificate"), "{fault}");
+        }
+    }
+}
