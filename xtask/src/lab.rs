@@ -190,7 +190,7 @@ fn demonstrate(node: &Node, native: Native) -> anyhow::Result<()> {
     if dropped > 0 {
         bail!("innerspan dropped {dropped} spans");
     }
-    Ok(())
+    demo::show_start(node, &pod)
 }
 
 /// What the agent of a running lab shows of itself; none without a lab.

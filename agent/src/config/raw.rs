@@ -237,13 +237,13 @@ pub(super) struct Pipeline {
     pub(super) shutdown_grace: Time,
 }
 
-/// `/metrics`, `/livez`, `/readyz` and `/startupz`.
+/// `/metrics`, `/traces`, `/livez`, `/readyz` and `/startupz`.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Admin {
     /// Where to answer: `address:port`.
     pub(super) address: String,
-    /// A file with the bearer token that `/metrics` asks for, read again when it changes; empty for none.
+    /// A file with the bearer token that `/metrics` and `/traces` ask for, read again when it changes; empty for none.
     pub(super) bearer_token_file: String,
     pub(super) tls: ServerTls,
 }

@@ -17,7 +17,7 @@ const PODS: usize = 50;
 const NAME: &str = "starts";
 
 /// What the trace of every pod has, whichever way its parts were seen.
-const PHASES: [&str; 13] = [
+pub(crate) const PHASES: [&str; 13] = [
     "reconcile",
     "create",
     "schedule",
