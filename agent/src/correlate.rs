@@ -3,4 +3,6 @@
 //! Pure: no I/O, no task, no clock. Time is an argument, and what leaves is for others to send.
 
 pub mod calls;
+pub mod durations;
 pub mod pod_trace;
+pub mod span_metrics;

@@ -76,6 +76,8 @@ fn encode_span(span: Span) -> Encoded {
         SpanKind::Internal => span::SpanKind::Internal,
         SpanKind::Client => span::SpanKind::Client,
         SpanKind::Server => span::SpanKind::Server,
+        SpanKind::Producer => span::SpanKind::Producer,
+        SpanKind::Consumer => span::SpanKind::Consumer,
     };
     let attributes = span.attributes.iter();
     Encoded {
