@@ -83,6 +83,7 @@ pub const RPC_METHOD: &str = "rpc.method";
 pub const RPC_SYSTEM_NAME: &str = "rpc.system.name";
 /// As containerd names it in its own spans; the conventions have no key for it.
 pub const SANDBOX_ID: &str = "sandbox.id";
+pub const SERVICE_INSTANCE_ID: &str = "service.instance.id";
 pub const SERVICE_NAME: &str = "service.name";
 /// The next three as the collector's spanmetrics connector names them; the conventions have no keys for them.
 pub const SPAN_KIND: &str = "span.kind";
