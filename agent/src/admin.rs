@@ -1,4 +1,4 @@
-//! What an operator asks of this process: `/metrics`, `/livez`, `/readyz`, `/startupz`.
+//! What an operator asks of this process: `/metrics`, `/traces`, `/livez`, `/readyz`, `/startupz`.
 //!
 //! It reads snapshots and changes nothing. It runs on a runtime of its own, so that it still answers when
 //! the data path does not.
@@ -16,21 +16,26 @@ use std::{
 use axum::{
     Router,
     extract::State,
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse, Response},
     routing::get,
 };
+use futures::future::BoxFuture;
+use percent_encoding::percent_decode_str;
 use subtle::ConstantTimeEq as _;
 use tokio::{sync::watch, time::Instant};
 
 pub use self::serve::{BindError, Server};
 use crate::{model::Watchdog, telemetry::CONTENT_TYPE};
 
+/// The story that is told where no other is asked for.
+const POD_START: &str = "pod start";
+
 /// Where to answer, and to whom.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub address: SocketAddr,
-    /// A file with the bearer token that `/metrics` then asks for; probes stay open, as kubelet has none.
+    /// A file with the bearer token that `/metrics` and `/traces` then ask for; probes stay open, as kubelet has none.
     pub bearer_token_file: Option<PathBuf>,
     pub tls: Option<Tls>,
 }
@@ -54,14 +59,35 @@ pub enum Phase {
 pub struct View {
     /// Writes all metrics in the `OpenMetrics` text format.
     pub metrics: Box<dyn Fn() -> Result<String, fmt::Error> + Send + Sync>,
+    /// Tells in JSON which traces of pods there are, or the one that is asked for.
+    pub traces: Box<dyn Fn(Option<Wanted>) -> BoxFuture<'static, Result<String, Untold>> + Send + Sync>,
     pub watchdog: Mutex<Watchdog>,
     pub phase: watch::Receiver<Phase>,
+}
+
+/// The latest trace of a pod that tells this story.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// `[NAMESPACE/]NAME`, or a UID.
+    pub pod: String,
+    /// The name of its root.
+    pub story: String,
+}
+
+/// Why no trace is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Untold {
+    /// There is none.
+    Unknown,
+    /// For this reason.
+    Because(String),
 }
 
 impl fmt::Debug for View {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             metrics: _,
+            traces: _,
             watchdog,
             phase,
         } = self;
@@ -87,6 +113,7 @@ fn router(view: View, bearer_token_file: Option<PathBuf>) -> Router {
     };
     Router::new()
         .route("/metrics", get(metrics))
+        .route("/traces", get(traces))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/startupz", get(startupz))
@@ -104,6 +131,31 @@ async fn metrics(State(desk): State<Arc<Desk>>, headers: HeaderMap) -> Response 
             format!("encode metrics: {error}\n"),
         )
             .into_response(),
+    }
+}
+
+/// With `?pod=[NAMESPACE/]NAME`, or a UID, the latest trace of that pod's start, or of `&story=pod stop` and the like;
+/// without, what there are traces of.
+async fn traces(State(desk): State<Arc<Desk>>, headers: HeaderMap, uri: Uri) -> Response {
+    if let Some(refusal) = desk.refuse(&headers) {
+        return refusal;
+    }
+    let parameter = |name: &str| {
+        let mut pairs = uri.query().into_iter().flat_map(|query| query.split('&'));
+        let value = pairs.find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))?;
+        Some(percent_decode_str(value).decode_utf8_lossy().into_owned())
+    };
+    let wanted = parameter("pod").map(|pod| Wanted {
+        pod,
+        story: parameter("story").unwrap_or_else(|| POD_START.to_owned()),
+    });
+    match (desk.view.traces)(wanted).await {
+        Ok(json) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
+        Err(Untold::Unknown) => {
+            let text = "the agent of this node has no such trace\n";
+            (StatusCode::NOT_FOUND, text).into_response()
+        }
+        Err(Untold::Because(why)) => (StatusCode::SERVICE_UNAVAILABLE, why + "\n").into_response(),
     }
 }
 

@@ -1,5 +1,9 @@
 //! The command line: what each command does and how it ends.
 
+mod agent;
+mod functions;
+pub(crate) mod trace;
+
 use std::{
     io::{self, Write},
     path::{Path, PathBuf},
@@ -12,14 +16,15 @@ use clap::{Parser, Subcommand};
 use innerspan::{
     admin,
     config::{self, Config, Environment},
-    identify::cluster::{self, Host, NodeWatch},
-    pipeline::Pipeline,
+    identify::cluster::{self, Cluster, Host},
+    ingest::probe::go::catalogue::Service,
+    pipeline::{self, Pipeline, Traces},
     telemetry,
 };
 use tokio::{
     runtime::{Builder, Runtime},
     signal::unix::{Signal, SignalKind, signal},
-    sync::{mpsc, watch},
+    sync::watch,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -55,6 +60,19 @@ pub(crate) enum Command {
         /// The configuration.
         file: PathBuf,
     },
+    /// Say which functions of a Go executable would be traced, and where their probes would be.
+    Functions {
+        /// The executable, or `/proc/PID/exe`.
+        executable: PathBuf,
+        /// A configuration that adds functions of its own.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// A list of JSON objects, for programs.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show where the time of a pod's start went, or of its stop: asks the agent of the pod's node.
+    Trace(trace::Args),
 }
 
 pub(crate) fn check(file: &Path) -> ExitCode {
@@ -84,9 +102,33 @@ pub(crate) fn run(file: Option<&Path>) -> ExitCode {
     }
 }
 
+pub(crate) fn functions(executable: &Path, file: Option<&Path>, as_json: bool) -> ExitCode {
+    let services = match file {
+        Some(_) => load(file).map(|config| config.ingest.probe.services),
+        None => embedded(),
+    };
+    let Some(services) = services else {
+        return ExitCode::from(EX_USAGE);
+    };
+    let listed = functions::list(executable, &services, as_json, &mut io::stdout().lock());
+    listed.map_or_else(
+        |error| {
+            complain(&format!("{error:#}"));
+            ExitCode::FAILURE
+        },
+        |()| ExitCode::SUCCESS,
+    )
+}
+
 /// Reads the configuration, or prints all that is wrong with it.
 fn load(file: Option<&Path>) -> Option<Config> {
     config::load(file, &Environment::of_process())
+        .map_err(|faults| complain(&faults.to_string()))
+        .ok()
+}
+
+fn embedded() -> Option<Vec<Service>> {
+    config::embedded_catalogue()
         .map_err(|faults| complain(&faults.to_string()))
         .ok()
 }
@@ -116,18 +158,19 @@ fn start(config: Config) -> Result<ExitCode, Vec<anyhow::Error>> {
 
 /// Runs the data path on its own threads and everything else on this one.
 fn drive(pipeline: Pipeline, admin: admin::Server, cluster: cluster::Config) -> anyhow::Result<ExitCode> {
-    let control = Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("start the control runtime")?;
+    let control = control_runtime()?;
     let data = data_runtime().context("start the runtime of the data path")?;
 
+    let (cluster, attributes, pods) = Cluster::new(cluster, Host::read(Path::new("/")), pipeline::now);
     let mut registry = telemetry::registry(BUILD);
+    cluster.metrics().register(&mut registry);
     pipeline.register(&mut registry);
 
     let (phase, phases) = watch::channel(admin::Phase::Starting);
+    let traces = pipeline.traces();
     let view = admin::View {
         metrics: Box::new(move || telemetry::encode(&registry)),
+        traces: Box::new(move |wanted| Box::pin(tell(traces.clone(), wanted))),
         watchdog: Mutex::new(pipeline.watchdog()),
         phase: phases,
     };
@@ -135,10 +178,8 @@ fn drive(pipeline: Pipeline, admin: admin::Server, cluster: cluster::Config) -> 
     let code = control.block_on(async move {
         let mut signals = Signals::listen().context("listen for signals")?;
         let stop = CancellationToken::new();
-        let (node, attributes) = NodeWatch::new(cluster, Host::read(Path::new("/")));
-        tokio::spawn(node.run());
+        tokio::spawn(cluster.run());
         tokio::spawn(admin.run(view, CancellationToken::new()));
-        let (_pods, pods) = mpsc::channel(1);
         let mut running = data_path.spawn(pipeline.run(attributes, pods, stop.clone()));
         phase.send_replace(admin::Phase::Running);
         info!(version = BUILD.version, revision = BUILD.revision, "running");
@@ -165,6 +206,24 @@ fn drive(pipeline: Pipeline, admin: admin::Server, cluster: cluster::Config) -> 
     });
     data.shutdown_background();
     code
+}
+
+/// What the data path says of one trace, or of all.
+async fn tell(traces: Traces, wanted: Option<admin::Wanted>) -> Result<String, admin::Untold> {
+    let told = match wanted {
+        Some(admin::Wanted { pod, story }) => traces.latest(&pod, &story).await,
+        None => traces.stories().await,
+    };
+    told.map_err(|why| match why {
+        pipeline::Untold::Unknown => admin::Untold::Unknown,
+        why => admin::Untold::Because(why.to_string()),
+    })
+}
+
+/// Of this thread alone.
+fn control_runtime() -> anyhow::Result<Runtime> {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    runtime.context("start the control runtime")
 }
 
 fn data_runtime() -> io::Result<Runtime> {

@@ -1,4 +1,5 @@
 //! Whose it is: from this node's own objects in the API server, never the cluster's.
 
+pub mod cgroup;
 pub mod cluster;
 pub mod process;

@@ -13,6 +13,8 @@ pub mod correlate;
 
 pub mod export;
 
+pub mod waterfall;
+
 pub mod pipeline;
 
 pub mod config;

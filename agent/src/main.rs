@@ -28,5 +28,11 @@ fn main() -> ExitCode {
     match cli.command {
         Command::Run { config } => command::run(config.as_deref()),
         Command::Check { file } => command::check(&file),
+        Command::Functions {
+            executable,
+            config,
+            json,
+        } => command::functions(&executable, config.as_deref(), json),
+        Command::Trace(args) => command::trace::run(&args),
     }
 }

@@ -5,6 +5,7 @@
 
 mod correlator;
 mod probes;
+mod traces;
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -16,18 +17,25 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
+pub use self::traces::{Traces, Untold};
 use self::{
     correlator::{Correlator, Look, Parts, Seen, Sources},
     probes::Probes,
+    traces::Asked,
 };
 use crate::{
     config::{Correlate, Ingest},
+    correlate::coverage::Compared,
     export::{self, Exporter},
     ingest::{
         otlp::{self, Intake, Refused, Stamp},
         probe::go::{clock, tracer::Tracer},
     },
-    model::{ByteSize, Heartbeat, Payload, ResourceAttributes, Signal, Tally, Watchdog, pod::PodEvent},
+    model::{
+        ByteSize, Heartbeat, Payload, ResourceAttributes, Signal, Tally, Watchdog,
+        pod::PodEvent,
+        time::{Nanos, Wall},
+    },
 };
 
 /// How long a sender is held back when a queue is full, before it is refused: senders that wait cost less
@@ -69,8 +77,11 @@ pub struct Pipeline {
     /// None if the probes are turned off.
     probes: Option<Probes>,
     services: Vec<Arc<str>>,
+    compared: Vec<Compared>,
     correlate: Correlate,
     correlated: correlator::Metrics,
+    traces: Traces,
+    asked: mpsc::Receiver<Asked>,
     pulse: Arc<Heartbeat>,
     standstill: Duration,
 }
@@ -99,6 +110,7 @@ impl Pipeline {
                 Err(source) => errors.push(StartError::Endpoint { name, source }),
             }
         }
+        let (traces, asked) = Traces::new();
         match server {
             Ok(server) if errors.is_empty() => Ok(Self {
                 config,
@@ -106,9 +118,12 @@ impl Pipeline {
                 received: otlp::Metrics::default(),
                 exporters: exporters.into(),
                 services: correlator::names(&ingest.probe.services),
+                compared: correlator::compared(&ingest.probe.services),
                 probes: ingest.probe.enabled.then(|| Probes::load(ingest.probe)),
                 correlate,
                 correlated: correlator::Metrics::default(),
+                traces,
+                asked,
                 pulse: Arc::default(),
                 standstill: answer + STANDSTILL,
             }),
@@ -131,6 +146,12 @@ impl Pipeline {
         let runtime = ("data path".to_owned(), Arc::clone(&self.pulse));
         let lanes = self.exporters.iter().flat_map(Exporter::heartbeats);
         Watchdog::new(self.standstill, std::iter::once(runtime).chain(lanes))
+    }
+
+    /// Whom to ask of pods' traces, while it runs.
+    #[must_use]
+    pub fn traces(&self) -> Traces {
+        self.traces.clone()
     }
 
     /// Runs until `stop`, then drains: first no new requests, then the queues, all within the grace period.
@@ -159,8 +180,9 @@ impl Pipeline {
             calls: self.correlate.calls,
             pods: self.correlate.pod_trace,
             services: self.services,
+            compared: self.compared,
             seed: Tracer::seed(),
-            now: clock::now()?,
+            now: now(),
             metrics: self.correlated,
             attributes: attributes.clone(),
             router: router.clone(),
@@ -169,6 +191,7 @@ impl Pipeline {
             batches,
             natives,
             pods,
+            asked: self.asked,
         };
         let correlator = tokio::spawn(correlator.run(sources, stop.clone()));
         let stamp = stamps(attributes);
@@ -197,6 +220,13 @@ impl Pipeline {
             .for_each(|exporter| settle(exporter, drained));
         Ok(())
     }
+}
+
+/// Now, by the clock that tells when anything on this node was seen; zero if it cannot be read, which the kernel does
+/// not let happen.
+#[must_use]
+pub fn now() -> Nanos<Wall> {
+    clock::now().unwrap_or_default()
 }
 
 /// The last word on an endpoint's items.

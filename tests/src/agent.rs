@@ -26,12 +26,15 @@ use crate::{
     patience::{until, until_true},
 };
 
+/// The name of the file with its configuration.
+const CONFIG: &str = "config.yaml";
+
 /// A running agent. It dies with this value.
 #[derive(Debug)]
 pub struct Agent {
     process: Child,
     log: Log,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 /// What it has logged so far, by line.
@@ -106,7 +109,7 @@ impl Agent {
             "telemetry": {"log": {"level": "info", "format": "json"}},
         });
         let dir = TempDir::new().unwrap();
-        let file = dir.path().join("config.yaml");
+        let file = dir.path().join(CONFIG);
         // All JSON is YAML.
         std::fs::write(&file, laid_over(alone, config).to_string()).unwrap();
         let mut process = Command::new(program())
@@ -117,11 +120,7 @@ impl Agent {
             .spawn()
             .unwrap();
         let log = Log::follow(process.stderr.take().unwrap());
-        let mut agent = Self {
-            process,
-            log,
-            _dir: dir,
-        };
+        let mut agent = Self { process, log, dir };
         until("the agent to be ready", || {
             assert_eq!(
                 agent.process.try_wait().unwrap(),
@@ -147,10 +146,22 @@ impl Agent {
         self.log.address("http").unwrap()
     }
 
+    /// Where it answers who looks after it.
+    #[must_use]
+    pub fn admin(&self) -> String {
+        self.log.address("admin").unwrap()
+    }
+
+    /// The file with its configuration.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.dir.path().join(CONFIG)
+    }
+
     /// Answers of its probes and pages.
     #[must_use]
     pub fn page(&self, path: &str) -> Reply {
-        client::read(&self.log.address("admin").unwrap(), path)
+        client::read(&self.admin(), path)
     }
 
     #[must_use]

@@ -123,3 +123,22 @@ fn containerd_1_7_has_all_but_what_came_later() {
         ],
     );
 }
+
+/// Where a function ends in nothing that the kernel emulates, the end of each call costs a single step.
+#[test]
+fn what_etcd_does_for_each_call_is_seen_to_end_where_that_is_cheap() {
+    let plan = check("etcd", "etcd", "etcd", &[]);
+    for span in [
+        "etcdserverpb.KV/Txn",
+        "etcdserverpb.KV/Range",
+        "etcdserverpb.KV/Put",
+        "etcdserverpb.KV/DeleteRange",
+        "raft.propose",
+        "wal.sync",
+        "apply",
+    ] {
+        let probe = plan.probes.iter().find(|probe| &*probe.operation.span == span);
+        let cost = probe.unwrap().cost;
+        assert!(cost.checked_entry && cost.early > 0, "{span}: {cost:?}");
+    }
+}

@@ -10,13 +10,17 @@ use std::{
 
 use anyhow::Context as _;
 
+mod client;
 mod forward;
 mod forwarder;
 mod grpc;
 mod load;
+mod markdown;
+mod probes;
 mod process;
 mod recording;
 mod sink;
+mod spread;
 mod table;
 mod wire;
 
@@ -31,25 +35,37 @@ pub(crate) struct Args {
     /// innerspan alone, without its peers.
     #[arg(long)]
     only_ours: bool,
+    /// Boot the lab for what an idle node costs; without it that is measured if a lab is up.
+    #[arg(long)]
+    lab: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Name {
     /// OTLP in, OTLP out: CPU, memory and bytes per span, and whether all of them arrive.
     Forward,
+    /// What the probes cost the components and the agent.
+    Probes,
+    /// The part of `probes` that runs in a process namespace of its own.
+    #[value(hide = true)]
+    ProbesAlone,
 }
+
+/// What runs when nothing is named.
+const ALL: &[Name] = &[Name::Forward, Name::Probes];
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if cfg!(debug_assertions) {
         return in_release();
     }
+    let names = if args.names.is_empty() { ALL } else { &args.names };
     let mut passed = true;
-    for name in <Name as clap::ValueEnum>::value_variants() {
-        if args.names.is_empty() || args.names.contains(name) {
-            passed &= match name {
-                Name::Forward => forward::run(args.quick, args.only_ours)?,
-            };
-        }
+    for name in names {
+        passed &= match name {
+            Name::Forward => forward::run(args.quick, args.only_ours)?,
+            Name::Probes => probes::run(args.quick, args.lab)?,
+            Name::ProbesAlone => probes::measure(args.quick)?,
+        };
     }
     Ok(if passed {
         ExitCode::SUCCESS

@@ -37,6 +37,7 @@ mod record;
 mod recorder;
 mod space;
 mod spans;
+mod starts;
 mod template;
 mod twins;
 mod world;
@@ -70,6 +71,12 @@ enum Verb {
     /// Say where the components' spans are: sent, received, exported, dropped, arrived.
     Spans {
         /// One JSON object, for programs.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Start fifty pods at once, and hold the trace of each against what the kubelet logs of it.
+    Starts {
+        /// One JSON list, for programs.
         #[arg(long)]
         json: bool,
     },
@@ -124,6 +131,16 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 print::fidelity(&lines);
             }
         }
+        Some(Verb::Starts { json }) => {
+            let node = node(&ground()?)?;
+            let lines = starts::measure(&node)?;
+            if *json {
+                println!("{}", starts::as_json(&lines));
+            } else {
+                print::starts(&lines);
+            }
+            starts::clear(&node)?;
+        }
         Some(Verb::Case { name }) => println!("{}", cases::run(&node(&ground()?)?, name)?),
         Some(Verb::Record) => {
             let capture = ground()?.dir.join(capture::FILE);
@@ -173,7 +190,13 @@ fn demonstrate(node: &Node, native: Native) -> anyhow::Result<()> {
     if dropped > 0 {
         bail!("innerspan dropped {dropped} spans");
     }
-    Ok(())
+    demo::show_start(node, &pod)
+}
+
+/// What the agent of a running lab shows of itself; none without a lab.
+pub(crate) fn agent_metrics() -> anyhow::Result<Option<String>> {
+    let node = Node::find(&ground()?, 1);
+    node.map(|node| account::metrics(&node)).transpose()
 }
 
 fn node(ground: &Ground) -> anyhow::Result<Node> {

@@ -20,6 +20,7 @@ mod r#gen;
 mod image;
 mod lab;
 mod place;
+mod scrape;
 mod setup;
 mod step;
 mod test;

@@ -73,6 +73,11 @@ const ROOMS: &[Room] = &[
         path: "export",
         may: &["model"],
     },
+    // A picture of spans, for whoever asked for them: it sees what the whole waited for.
+    Room {
+        path: "waterfall",
+        may: &["model", "correlate"],
+    },
     Room {
         path: "pipeline",
         may: &["model", "ingest", "identify", "correlate", "export", "config"],
@@ -103,7 +108,8 @@ const ROOMS: &[Room] = &[
         path: "main",
         may: &["command"],
     },
-    // Starts what runs beside the data path: the watch of the node, the admin server.
+    // Starts what runs beside the data path: the watch of the node, the admin server. Says what would be probed, and
+    // draws what another agent tells.
     Room {
         path: "command",
         may: &[
@@ -113,6 +119,8 @@ const ROOMS: &[Room] = &[
             "admin",
             "telemetry",
             "identify/cluster",
+            "ingest/probe",
+            "waterfall",
         ],
     },
 ];

@@ -25,8 +25,20 @@ fn desk(bearer_token_file: Option<PathBuf>) -> Asked {
     );
     let (sender, phase) = watch::channel(Phase::Starting);
     let metrics = Box::new(|| Ok("# EOF\n".to_owned()));
+    let traces = |wanted: Option<Wanted>| -> BoxFuture<'static, _> {
+        Box::pin(async move {
+            let wanted = wanted.map(|wanted| format!("{} of {}", wanted.story, wanted.pod));
+            match wanted.as_deref() {
+                None => Ok("{\"stories\":[]}".to_owned()),
+                Some("pod start of default/web") => Ok("{}".to_owned()),
+                Some("pod stop of web") => Err(Untold::Because("it does not answer".to_owned())),
+                Some(_) => Err(Untold::Unknown),
+            }
+        })
+    };
     let view = View {
         metrics,
+        traces: Box::new(traces),
         watchdog: Mutex::new(watchdog),
         phase,
     };
@@ -104,4 +116,27 @@ async fn metrics_ask_for_the_token_that_is_in_the_file_now() {
         "an empty file lets nobody in"
     );
     assert_eq!(desk.get("/livez", None).await.0, 200, "probes have no token");
+}
+
+#[tokio::test]
+async fn a_trace_is_told_or_all_are_listed() {
+    let desk = desk(None);
+    for (path, status, text) in [
+        ("/traces", 200, "{\"stories\":[]}"),
+        ("/traces?pod=default/web", 200, "{}"),
+        ("/traces?other=1&podd=2&pod=default%2Fweb", 200, "{}"),
+        ("/traces?story=pod%20stop&pod=web", 503, "it does not answer\n"),
+        ("/traces?pod=", 404, "the agent of this node has no such trace\n"),
+    ] {
+        assert_eq!(desk.get(path, None).await, (status, text.to_owned()), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn traces_ask_for_the_token_too() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let desk = desk(Some(file.path().to_owned()));
+    std::fs::write(file.path(), "token").unwrap();
+    assert_eq!(desk.get("/traces", None).await.0, 401);
+    assert_eq!(desk.get("/traces", Some("Bearer token")).await.0, 200);
 }

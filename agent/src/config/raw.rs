@@ -53,8 +53,8 @@ pub(super) struct Otlp {
     pub(super) read_timeout: Time,
 }
 
-/// What eBPF programs see inside the components. Needs Linux 6.6 and the capabilities BPF, PERFMON and `SYS_PTRACE`;
-/// without them the agent does all the rest.
+/// What eBPF programs see inside the components. Needs Linux 6.6 and the capabilities BPF, PERFMON and `SYS_PTRACE`, or
+/// an older Linux and `SYS_ADMIN` besides; without them the agent does all the rest.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Probe {
@@ -72,14 +72,14 @@ pub(super) struct Identify {
     pub(super) cluster: Cluster,
 }
 
-/// This node as the API server knows it. A key that a sender has set itself is never overridden.
+/// This node and its pods as the API server knows them. A key that a sender has set itself is never overridden.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Cluster {
-    /// Whether to watch this node's object for its uid, provider id and topology labels. Without it the node
-    /// has the attributes that are known locally.
+    /// Whether to watch this node's object for its uid, provider id and topology labels, and the pods that are bound
+    /// to it for the states that they go through. Without it the node has the attributes that are known locally.
     pub(super) enabled: bool,
-    /// `k8s.node.name`, and the node object to watch. `NODE_NAME` sets it if it is left out here; without
+    /// `k8s.node.name`, and the node whose objects to watch. `NODE_NAME` sets it if it is left out here; without
     /// either it is the host's name.
     pub(super) node_name: String,
     /// `k8s.cluster.name`, which Kubernetes itself does not know.
@@ -237,13 +237,13 @@ pub(super) struct Pipeline {
     pub(super) shutdown_grace: Time,
 }
 
-/// `/metrics`, `/livez`, `/readyz` and `/startupz`.
+/// `/metrics`, `/traces`, `/livez`, `/readyz` and `/startupz`.
 #[derive(Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Admin {
     /// Where to answer: `address:port`.
     pub(super) address: String,
-    /// A file with the bearer token that `/metrics` asks for, read again when it changes; empty for none.
+    /// A file with the bearer token that `/metrics` and `/traces` ask for, read again when it changes; empty for none.
     pub(super) bearer_token_file: String,
     pub(super) tls: ServerTls,
 }

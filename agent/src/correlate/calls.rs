@@ -195,26 +195,23 @@ impl Calls {
         let around = self.around(id);
         let mut pod = own_pod(&begun.captures).or_else(|| self.pod_around(id));
         let (own_trace, span_id) = identity::of(&self.seed, id);
-        let (trace_id, parent) = match begun.context {
-            Some(native) => {
-                let below_same =
-                    |place: &Place, context| place.trace_id == native.trace_id && context == Some(native);
-                let parent = around.filter(|(place, context)| below_same(place, *context));
-                let parent = parent.map_or(native.span_id, |(place, _)| place.span_id);
-                (native.trace_id, Some(parent))
-            }
-            None => {
-                let client = if around.is_none() {
-                    self.client_of(begun)
-                } else {
-                    None
-                };
-                pod = pod.or(client.and_then(|client| client.pod));
-                let exported = client.filter(|client| client.kept.is_none());
-                match around.map(|(place, _)| place).or(exported) {
-                    Some(place) => (place.trace_id, Some(place.span_id)),
-                    None => (own_trace, None),
-                }
+        let (trace_id, parent) = if let Some(native) = begun.context {
+            let below_same =
+                |place: &Place, context| place.trace_id == native.trace_id && context == Some(native);
+            let parent = around.filter(|(place, context)| below_same(place, *context));
+            let parent = parent.map_or(native.span_id, |(place, _)| place.span_id);
+            (native.trace_id, Some(parent))
+        } else {
+            let client = if around.is_none() {
+                self.client_of(begun)
+            } else {
+                None
+            };
+            pod = pod.or(client.and_then(|client| client.pod));
+            let exported = client.filter(|client| client.kept.is_none());
+            match around.map(|(place, _)| place).or(exported) {
+                Some(place) => (place.trace_id, Some(place.span_id)),
+                None => (own_trace, None),
             }
         };
         Place {

@@ -8,47 +8,51 @@
 //! Invariant: no clock, no task, no bytes, and nobody's span waits here but our own. What is remembered is bounded: past
 //! `Config::max_pods` the pod that was quiet for longest is closed as it is.
 
-mod critical_path;
+mod asked;
 mod history;
 mod identity;
+mod kept;
 mod known;
+mod measure;
 mod metrics;
 mod parked;
 mod phase;
 mod plot;
+mod reconciles;
 mod render;
 mod restart;
+mod settled;
 mod start;
 mod stop;
 mod tree;
 mod work;
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
+pub use self::{
+    asked::{Candidate, Summary},
+    measure::Measure,
+    metrics::Metrics,
+    work::wanted,
+};
 use self::{
-    history::is_ready,
+    kept::Kept,
     known::Known,
     parked::Parked,
     plot::{Closing, Plot},
+    reconciles::Reconciles,
+    settled::{Settled, is_past_its_start, plots},
     work::{Deed, Key, OWNERS, Place, Work},
 };
-pub use self::{metrics::Metrics, work::wanted};
 use super::calls::Call;
 use crate::model::{
-    pod::{Phase, Pod, PodEvent, PodUid},
+    pod::{Pod, PodEvent, PodUid},
     time::{Nanos, Wall},
     trace::Span,
 };
 
 /// Work that cannot be told whose it is waits for as long as components take to report the rest of it.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Controllers' work that may have made a pod is remembered for as long.
-const RECONCILES_FOR: Duration = Duration::from_mins(5);
-const MAX_RECONCILES: usize = 1024;
 const MAX_PARKED: usize = 4096;
 
 #[derive(Clone, Debug)]
@@ -73,8 +77,8 @@ pub struct Trace {
     pub name: Arc<str>,
     /// The root comes first, if it is this agent's to write.
     pub spans: Vec<Span>,
-    /// Whether the start is still going on.
-    pub is_open: bool,
+    /// How the story ended; `open` if it still goes on.
+    pub outcome: &'static str,
 }
 
 /// The starts of this node's pods.
@@ -84,36 +88,11 @@ pub struct PodTraces {
     pods: HashMap<PodUid, Known>,
     keys: HashMap<Key, PodUid>,
     parked: Parked,
-    reconciles: VecDeque<(Nanos<Wall>, Key, Work)>,
+    reconciles: Reconciles,
     settled: Settled,
-    kept: VecDeque<Arc<Trace>>,
+    kept: Kept,
+    measures: Vec<Measure>,
     metrics: Metrics,
-}
-
-/// Pods whose start is over, with the last state of those on this node: what is done for them now is no part of it.
-#[derive(Debug, Default)]
-struct Settled {
-    pods: HashMap<PodUid, Option<Arc<Pod>>>,
-    oldest: VecDeque<PodUid>,
-}
-
-impl Settled {
-    const MAX: usize = 16_384;
-
-    fn insert(&mut self, uid: PodUid, pod: Option<Arc<Pod>>) {
-        if self.pods.insert(uid, pod).is_none() {
-            self.oldest.push_back(uid);
-        }
-        if self.oldest.len() > Self::MAX
-            && let Some(oldest) = self.oldest.pop_front()
-        {
-            self.pods.remove(&oldest);
-        }
-    }
-
-    fn contains(&self, uid: PodUid) -> bool {
-        self.pods.contains_key(&uid)
-    }
 }
 
 impl PodTraces {
@@ -124,9 +103,10 @@ impl PodTraces {
             pods: HashMap::new(),
             keys: HashMap::new(),
             parked: Parked::new(MAX_PARKED),
-            reconciles: VecDeque::new(),
+            reconciles: Reconciles::default(),
             settled: Settled::default(),
-            kept: VecDeque::new(),
+            kept: Kept::default(),
+            measures: Vec::new(),
             metrics,
         }
     }
@@ -217,15 +197,17 @@ impl PodTraces {
         self.file(work, keys, now);
     }
 
+    /// Calls were lost: whatever is being told may miss some.
+    pub fn note_loss(&mut self) {
+        for known in self.pods.values_mut() {
+            known.is_lossy = true;
+        }
+    }
+
     /// Writes what is complete by now.
     pub fn tick(&mut self, now: Nanos<Wall>, spans: &mut Vec<Span>) {
         self.parked.expire(now, PATIENCE);
-        while let Some((at, ..)) = self.reconciles.front() {
-            if self.reconciles.len() <= MAX_RECONCILES && now.since(at) < RECONCILES_FOR {
-                break;
-            }
-            self.reconciles.pop_front();
-        }
+        self.reconciles.expire(now);
         let mut due = Vec::new();
         for (uid, known) in &self.pods {
             for plot in &known.plots {
@@ -277,18 +259,9 @@ impl PodTraces {
         }
     }
 
-    /// The traces of pods of this name, or UID, from the latest start on: those kept, and those that still go on.
-    #[must_use]
-    pub fn find(&self, matches: impl Fn(&Trace) -> bool, now: Nanos<Wall>) -> Vec<Arc<Trace>> {
-        let open = self.pods.iter().filter(|(_, known)| known.is_local());
-        let open = open.flat_map(|(uid, known)| {
-            let plots = known.plots.iter();
-            plots.map(|plot| Arc::new(self.trace(*uid, known, plot, (Closing::Open, now))))
-        });
-        let mut found: Vec<_> = open.chain(self.kept.iter().cloned()).collect();
-        found.retain(|trace| matches(trace));
-        found.sort_by_key(|trace| std::cmp::Reverse(trace.spans.first().map(|root| root.start)));
-        found
+    /// What was measured since this was asked last: of stories that came to an end of their own.
+    pub fn take_measures(&mut self) -> Vec<Measure> {
+        std::mem::take(&mut self.measures)
     }
 
     fn pod_of(&self, keys: &[Key]) -> Option<PodUid> {
@@ -311,7 +284,7 @@ impl PodTraces {
         if work.deed == Deed::Reconcile {
             let owner = keys.into_iter().find(|key| matches!(key, Key::Owner(..)));
             if let Some(owner) = owner {
-                self.reconciles.push_back((now, owner, work));
+                self.reconciles.put(owner, work, now);
             }
             return false;
         }
@@ -354,18 +327,18 @@ impl PodTraces {
         let Some(known) = self.pods.get(&uid) else {
             return;
         };
-        let trace = self.trace(uid, known, plot, (closing, now));
+        let (trace, measures) = self.trace(uid, known, plot, (closing, now));
         let is_local = known.is_local();
         let Some(known) = self.pods.get_mut(&uid) else {
             return;
         };
         if is_local {
             self.metrics.closed(plot, closing);
-            spans.extend(trace.spans.iter().cloned());
-            self.kept.push_back(Arc::new(trace));
-            while self.kept.len() > self.config.max_kept {
-                self.kept.pop_front();
+            if closing.is_an_end() {
+                self.measures.extend(measures);
             }
+            spans.extend(trace.spans.iter().cloned());
+            self.kept.push(trace, self.config.max_kept);
         } else {
             // What was done elsewhere goes on: only what is new is written.
             let new = trace.spans.into_iter().filter(|span| known.is_unwritten(span));
@@ -388,86 +361,35 @@ impl PodTraces {
         }
     }
 
-    fn trace(&self, uid: PodUid, known: &Known, plot: &Plot, at: (Closing, Nanos<Wall>)) -> Trace {
-        let name = self.name_of(known);
-        let reconciles = self.reconciles_of(known, name.as_ref());
-        let spans = known.render(uid, plot, &reconciles, at);
+    fn trace(
+        &self,
+        uid: PodUid,
+        known: &Known,
+        plot: &Plot,
+        at: (Closing, Nanos<Wall>),
+    ) -> (Trace, Vec<Measure>) {
+        let name = name_of(known);
+        let reconciles = self.reconciles.of(known, name.as_ref());
+        let (spans, phases) = known.render(uid, plot, &reconciles, at);
         let (namespace, name) = name.unwrap_or_default();
-        Trace {
+        let trace = Trace {
             pod: uid,
             namespace,
             name,
             spans,
-            is_open: at.0 == Closing::Open,
-        }
-    }
-
-    fn name_of(&self, known: &Known) -> Option<(Arc<str>, Arc<str>)> {
-        known.keys.iter().find_map(|key| match key {
-            Key::Name(namespace, name) => Some((Arc::clone(namespace), Arc::clone(name))),
-            _ => None,
-        })
-    }
-
-    /// What controllers did for the objects that own a pod: by its owner's name, or by its own where the owner is not
-    /// known, which begins with its owner's.
-    fn reconciles_of(&self, known: &Known, name: Option<&(Arc<str>, Arc<str>)>) -> Vec<&Work> {
-        let Some((namespace, name)) = name else {
-            return Vec::new();
+            outcome: at.0.as_str(),
         };
-        let owner = known.history.pod().and_then(|pod| pod.owner.as_ref());
-        let is_of = |kind: &str, object: &str| match owner {
-            Some(owner) => *owner.kind == *kind && *owner.name == *object,
-            None => kind != "Deployment" && is_made_from(name, object),
-        };
-        let begun = known.creation();
-        let mut found: Vec<&Work> = self
-            .reconciles
-            .iter()
-            .filter(|(_, key, work)| {
-                matches!(key, Key::Owner(kind, space, object) if space == namespace && is_of(kind, object))
-                    && begun.is_none_or(|(start, end)| work.span.start <= end && start <= work.span.end)
-            })
-            .map(|(_, _, work)| work)
-            .collect();
-        found.sort_by_key(|work| (work.span.start, work.span.span_id));
-        found.dedup_by_key(|work| work.span.span_id);
-        found
+        let measures = measure::of(&trace, &phases, &known.owner_kind());
+        (trace, measures)
     }
 }
 
-/// Whether a pod of this name may have been made for an object of that one: `OBJECT-x7k2p`, `OBJECT-0`.
-fn is_made_from(pod: &str, object: &str) -> bool {
-    let suffix = pod.strip_prefix(object).and_then(|rest| rest.strip_prefix('-'));
-    suffix.is_some_and(|suffix| !suffix.is_empty() && !suffix.contains('-'))
-}
-
-/// What begins when a pod that had started is as it is now.
-fn plots(last: &Pod, pod: &Pod, at: Nanos<Wall>) -> Vec<Plot> {
-    let mut plots = Vec::new();
-    if pod.deletion.is_some() {
-        plots.push(Plot::Stop { seen: at });
-    }
-    for (before, container) in last.containers.iter().zip(&pod.containers) {
-        if let Some(end) = &container.last_end
-            && container.restarts > before.restarts
-        {
-            plots.push(Plot::Restart {
-                container: Arc::clone(&container.name),
-                run: container.restarts,
-                ended: end.finished,
-            });
-        }
-    }
-    plots
-}
-
-/// Whether a pod that was there before the agent has its start behind it.
-fn is_past_its_start(pod: &Pod) -> bool {
-    is_ready(pod)
-        || pod.deletion.is_some()
-        || matches!(pod.phase, Phase::Succeeded | Phase::Failed)
-        || pod.containers.iter().any(|container| container.restarts > 0)
+/// The pod's namespace and name.
+fn name_of(known: &Known) -> Option<(Arc<str>, Arc<str>)> {
+    known.keys.iter().find_map(|key| match key {
+        Key::Name(namespace, name) => Some((Arc::clone(namespace), Arc::clone(name))),
+        _ => None,
+    })
 }
 
 /// The attribute that names an owner of this kind.

@@ -10,7 +10,10 @@ use opentelemetry_proto::tonic::{
     resource::v1::Resource,
 };
 
-pub use self::{metrics::metrics, spans::spans};
+pub use self::{
+    metrics::metrics,
+    spans::{json, spans},
+};
 use crate::model::{
     ResourceAttributes,
     attr::{self, Said},

@@ -1,39 +1,44 @@
-//! This node as the API server knows it: uid, provider's instance id, topology labels.
+//! This node as the API server knows it: uid, provider's instance id, topology labels, and the pods that run here.
 //!
-//! In: a watch of one node object. Out: the [`ResourceAttributes`] of this node, again whenever they change.
-//! Without the API server they are what is known on the spot, and it is tried again until it answers.
+//! In: a watch of one node object and one of the pods that are bound to it. Out: the [`ResourceAttributes`] of this
+//! node, again whenever they change, and [`PodEvent`]s. Without the API server the attributes are what is known on the
+//! spot, no pod is known, and it is tried again until it answers.
 //! This room knows no span, no OTLP, and no other node.
 
-use std::{collections::BTreeMap, path::PathBuf, pin::pin};
+use std::{collections::BTreeMap, error::Error, path::PathBuf};
 
-use futures::StreamExt;
-use k8s_openapi::api::core::v1;
 use kube::{
-    Api, Client,
-    api::ApiResource,
+    Client,
     config::{KubeConfigOptions, Kubeconfig},
-    runtime::{
-        WatchStreamExt,
-        watcher::{self, DefaultBackoff, Event, watcher},
-    },
+    runtime::watcher::DefaultBackoff,
 };
-use tokio::{sync::watch, time};
-use tracing::{debug, info, warn};
+use tokio::{
+    sync::{mpsc, watch},
+    time,
+};
+use tracing::{info, warn};
 
-use crate::model::ResourceAttributes;
+use crate::model::{
+    ResourceAttributes,
+    pod::PodEvent,
+    time::{Nanos, Wall},
+};
 
+mod follow;
 mod host;
+mod metrics;
 mod node;
+mod pods;
 mod trouble;
 
 pub use host::Host;
-use node::Node;
+pub use metrics::Metrics;
 use trouble::Trouble;
 
 /// Who this node is and what the user adds.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Whether to watch the node object. Without it the attributes are those known locally.
+    /// Whether to watch the node object and the pods. Without it the attributes are those known locally.
     pub enabled: bool,
     /// `k8s.node.name`; the chart sets it by the downward API. Without it the host's name, as the kubelet has it.
     pub node_name: Option<String>,
@@ -45,7 +50,7 @@ pub struct Config {
     pub resource_attributes: BTreeMap<String, String>,
 }
 
-/// What the watch must be allowed to do. The chart's role grants this and nothing else.
+/// What a watch must be allowed to do. The chart's role grants this and nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rule {
     pub group: &'static str,
@@ -53,103 +58,100 @@ pub struct Rule {
     pub verbs: &'static [&'static str],
 }
 
-pub const RULES: &[Rule] = &[Rule {
-    group: "",
-    resource: "nodes",
-    verbs: &["list", "watch"],
-}];
+pub const RULES: &[Rule] = &[node::SUBJECT.rule, pods::SUBJECT.rule];
 
-/// Follows this node's object.
+/// Follows this node's object and its pods.
 #[derive(Debug)]
-pub struct NodeWatch {
+pub struct Cluster {
     config: Config,
     host: Host,
     attributes: watch::Sender<ResourceAttributes>,
-    trouble: Option<Trouble>,
+    pods: pods::Watch,
+    metrics: Metrics,
 }
 
-impl NodeWatch {
-    /// The attributes are at once what the host knows.
+impl Cluster {
+    /// The attributes are at once what the host knows. `now` tells when a pod was seen.
     #[must_use]
-    pub fn new(config: Config, host: Host) -> (Self, watch::Receiver<ResourceAttributes>) {
-        let (attributes, receiver) = watch::channel(node::attributes(&config, &host, None));
-        let watch = Self {
+    pub fn new(
+        config: Config,
+        host: Host,
+        now: fn() -> Nanos<Wall>,
+    ) -> (
+        Self,
+        watch::Receiver<ResourceAttributes>,
+        mpsc::Receiver<PodEvent>,
+    ) {
+        let metrics = Metrics::default();
+        let (attributes, attributes_receiver) = watch::channel(node::on_the_spot(&config, &host));
+        let (pods, pods_receiver) = pods::Watch::new(now, metrics.clone());
+        let cluster = Self {
             config,
             host,
             attributes,
-            trouble: None,
+            pods,
+            metrics,
         };
-        (watch, receiver)
+        (cluster, attributes_receiver, pods_receiver)
     }
 
-    /// Follows the node as long as someone polls this; ends at once if it is not to be followed.
-    pub async fn run(mut self) {
-        if !self.config.enabled {
-            return;
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        self.metrics.clone()
+    }
+
+    /// Follows both as long as someone polls this; ends at once if they are not to be followed.
+    pub async fn run(self) {
+        let Self {
+            config,
+            host,
+            attributes,
+            pods,
+            metrics: _,
+        } = self;
+        if config.enabled {
+            let client = client(&config).await;
+            tokio::join!(
+                node::run(client.clone(), &config, &host, &attributes),
+                pods.run(client, config.node_name(&host)),
+            );
         }
-        let client = self.client().await;
-        let resource = ApiResource::erase::<v1::Node>(&());
-        let name = self.config.node_name.as_deref().unwrap_or(&self.host.name);
-        let this_node = watcher::Config::default().fields(&format!("metadata.name={name}"));
-        let mut events = pin!(watcher(Api::<Node>::all_with(client, &resource), this_node).default_backoff());
-        let mut found = false;
-        while let Some(event) = events.next().await {
-            match event {
-                Ok(Event::Init) => found = false,
-                Ok(Event::InitApply(node) | Event::Apply(node)) => {
-                    found = true;
-                    self.publish(&node);
+    }
+}
+
+impl Config {
+    fn node_name<'a>(&'a self, host: &'a Host) -> &'a str {
+        self.node_name.as_deref().unwrap_or(&host.name)
+    }
+}
+
+/// Tries until there are credentials to try with, and says once if there are none.
+async fn client(config: &Config) -> Client {
+    let mut delays = DefaultBackoff::default();
+    let mut said = false;
+    loop {
+        match connect(config).await {
+            Ok(client) => {
+                if said {
+                    info!("there are credentials for the API server");
                 }
-                Ok(Event::InitDone) if !found => self.report(Trouble::NoSuchNode, &"the list is empty"),
-                // A node that is gone was this one to the end.
-                Ok(Event::InitDone | Event::Delete(_)) => {}
-                Err(error) => {
-                    if let Some(trouble) = Trouble::of(&error) {
-                        self.report(trouble, &error);
-                    } else {
-                        debug!(%error, "the watch of this node starts anew");
-                    }
-                }
+                return client;
             }
-        }
-    }
-
-    /// Tries until there are credentials to try with.
-    async fn client(&mut self) -> Client {
-        let mut delays = DefaultBackoff::default();
-        loop {
-            match connect(&self.config).await {
-                Ok(client) => return client,
-                Err(error) => self.report(Trouble::NoCredentials, &error),
+            Err(error) if !said => {
+                let (node, pods) = (node::SUBJECT.meanwhile, pods::SUBJECT.meanwhile);
+                warn!(%error, "{}; until then {node}, and {pods}", Trouble::NoCredentials);
+                said = true;
             }
-            if let Some(delay) = delays.next() {
-                time::sleep(delay).await;
-            }
+            Err(_) => {}
         }
-    }
-
-    fn publish(&mut self, node: &Node) {
-        if self.trouble.take().is_some() {
-            info!("the API server knows this node");
-        }
-        let attributes = node::attributes(&self.config, &self.host, Some(node));
-        self.attributes.send_if_modified(|current| {
-            let changed = *current != attributes;
-            *current = attributes;
-            changed
-        });
-    }
-
-    /// Says what is wrong and what to do, once until it changes.
-    fn report(&mut self, trouble: Trouble, error: &dyn std::fmt::Display) {
-        if self.trouble.replace(trouble) != Some(trouble) {
-            warn!(%error, "{trouble}; until then resources have what is known on this host");
+        if let Some(delay) = delays.next() {
+            time::sleep(delay).await;
         }
     }
 }
 
 /// A client with the credentials of the kubeconfig or of the pod's service account.
-async fn connect(config: &Config) -> Result<Client, Box<dyn std::error::Error + Send + Sync>> {
+async fn connect(config: &Config) -> Result<Client, Box<dyn Error + Send + Sync>> {
     let config = match &config.kubeconfig {
         Some(file) => {
             let kubeconfig = Kubeconfig::read_from(file)?;

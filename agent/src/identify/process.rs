@@ -10,6 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::cgroup::Place;
 use crate::model::process::{Executable, Pid};
 
 /// A process that runs an executable which it did not run before.
@@ -104,7 +105,18 @@ impl Processes {
     /// The executable itself, also when its file has been replaced or removed since.
     #[must_use]
     pub fn path(&self, pid: Pid) -> PathBuf {
-        self.proc.join(pid.0.to_string()).join("exe")
+        self.file(pid, "exe")
+    }
+
+    /// The pod and the container that a process is in; none for one of the node itself.
+    #[must_use]
+    pub fn place(&self, pid: Pid) -> Option<Place> {
+        let file = fs::read_to_string(self.file(pid, "cgroup")).ok()?;
+        Place::of_process(&file)
+    }
+
+    fn file(&self, pid: Pid, name: &str) -> PathBuf {
+        self.proc.join(pid.0.to_string()).join(name)
     }
 }
 
@@ -169,6 +181,18 @@ mod tests {
         check(&mut processes, &[], &[7]);
         fs::write(proc.0.path().join("kubelet"), "a new release").unwrap();
         check(&mut processes, &[7], &[7]);
+    }
+
+    #[test]
+    fn a_process_is_in_the_pod_of_its_control_group() {
+        let proc = Proc::new();
+        let processes = Processes::new(proc.0.path());
+        proc.run(7, "etcd");
+        assert_eq!(processes.place(Pid(7)), None);
+        let uid = "0f8fad5b-d9cb-469f-a165-70867728950e";
+        let file = proc.0.path().join("7/cgroup");
+        fs::write(file, format!("0::/kubepods/burstable/pod{uid}\n")).unwrap();
+        assert_eq!(processes.place(Pid(7)).unwrap().pod.to_string(), uid);
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod metrics;
 
 use std::{error::Error, sync::Arc};
 
-use link::Object;
+use link::{Object, RunTime};
 use tracing::{info, warn};
 
 use self::{
@@ -25,6 +25,9 @@ pub use self::{load::Fault, metrics::Metrics};
 /// All that the kernel asks of a process that loads these programs and attaches them to others; the chart
 /// grants them.
 pub const CAPABILITIES: &[&str] = &["BPF", "PERFMON", "SYS_PTRACE"];
+
+/// What it asks for besides, before Linux 6.6, to attach to processes; the chart grants it if it is told so.
+pub const OLDER_KERNELS_CAPABILITY: &str = "SYS_ADMIN";
 
 /// What is probed.
 #[derive(Clone, Debug)]
@@ -108,6 +111,15 @@ impl Probe {
     /// The programs for calls of Go functions, which are attached to one process after another.
     pub fn go_call(&self) -> Result<&Arc<Programs>, &Arc<Fault>> {
         self.go_call.as_ref()
+    }
+
+    /// Of each program that the kernel counts the time of, by name.
+    fn run_times(&self) -> impl Iterator<Item = (&'static str, RunTime)> {
+        let exec = self.process_exec.as_ref().ok();
+        let exec = exec.map(|probe| (abi::process_exec::PROGRAM, probe.run_time()));
+        let calls = self.go_call.iter().flat_map(|programs| programs.run_times());
+        let all = exec.into_iter().chain(calls);
+        all.filter_map(|(program, run_time)| Some((program, run_time?)))
     }
 
     /// Of each probe, by name.

@@ -64,12 +64,26 @@ impl From<Said<'_>> for Value {
 pub const CLOUD_AVAILABILITY_ZONE: &str = "cloud.availability_zone";
 pub const CLOUD_REGION: &str = "cloud.region";
 pub const CONTAINER_ID: &str = "container.id";
+pub const CONTAINER_IMAGE_NAME: &str = "container.image.name";
 /// The key of an object in etcd; the conventions have no key for it.
 pub const ETCD_KEY: &str = "etcd.key";
 pub const HOST_ID: &str = "host.id";
 pub const HOST_NAME: &str = "host.name";
 /// As the API server names it in its own spans.
 pub const HTTP_TARGET: &str = "http.target";
+/// The reasons for which a pod was not ready, as its status said them. The conventions have no key for this and what
+/// follows.
+pub const INNERSPAN_HELD_UP_BY: &str = "innerspan.held_up_by";
+/// What a trace of a pod cannot show.
+pub const INNERSPAN_INCOMPLETE: &str = "innerspan.incomplete";
+/// How a story of a pod ended.
+pub const INNERSPAN_OUTCOME: &str = "innerspan.outcome";
+/// Of a span that is a phase of such a story, and no call inside one: its name.
+pub const INNERSPAN_PHASE: &str = "innerspan.phase";
+/// Seconds from the creation of a pod until all its containers were seen running.
+pub const INNERSPAN_POD_START_END_TO_END: &str = "innerspan.pod_start.end_to_end";
+/// The same without pulls of images and init containers: SIG Scalability's pod startup latency.
+pub const INNERSPAN_POD_START_SLI: &str = "innerspan.pod_start.sli";
 pub const K8S_CLUSTER_NAME: &str = "k8s.cluster.name";
 pub const K8S_CONTAINER_NAME: &str = "k8s.container.name";
 pub const K8S_NAMESPACE_NAME: &str = "k8s.namespace.name";

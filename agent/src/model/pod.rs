@@ -137,10 +137,8 @@ pub struct Container {
     pub role: Role,
     /// As the specification names it.
     pub image: Arc<str>,
-    /// Whether it becomes ready only by a probe.
-    pub has_readiness_probe: bool,
-    /// Whether it counts as started only by a probe.
-    pub has_startup_probe: bool,
+    /// Whether it becomes ready only by a probe, of its startup or its readiness.
+    pub is_probed: bool,
     /// The runtime's id, without `containerd://` in front; empty before there is one.
     pub id: Arc<str>,
     pub state: State,
@@ -148,8 +146,6 @@ pub struct Container {
     pub last_end: Option<End>,
     pub restarts: u32,
     pub is_ready: bool,
-    /// `status.started`: its startup probe has succeeded, if it has one.
-    pub is_started: bool,
 }
 
 /// `status.containerStatuses[].state`.
@@ -207,11 +203,11 @@ mod tests {
 
     #[test]
     fn a_uid_is_a_uuid_or_a_hash_of_the_same_length() {
-        let uuid = "0f8fad5b-d9cb-469f-a165-70867728950e";
-        let uid = PodUid::parse(uuid).unwrap();
-        assert_eq!(uid.to_string(), uuid);
-        assert_eq!(PodUid::parse(&uuid.replace('-', "")), Some(uid));
-        assert_eq!(format!("{:?}", uid.trace_id()), uuid.replace('-', ""));
+        let text = "0f8fad5b-d9cb-469f-a165-70867728950e";
+        let uid = PodUid::parse(text).unwrap();
+        assert_eq!(uid.to_string(), text);
+        assert_eq!(PodUid::parse(&text.replace('-', "")), Some(uid));
+        assert_eq!(format!("{:?}", uid.trace_id()), text.replace('-', ""));
         for none in [
             "",
             "0f8fad5b",

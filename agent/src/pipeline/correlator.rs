@@ -18,14 +18,15 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Router, probes::Batch};
+use super::{Router, now, probes::Batch, traces::Asked};
 use crate::{
     correlate::{
         calls::{self, Calls},
+        coverage::{self, Compared, Coverage},
         pod_trace::{self, PodTraces},
     },
     export,
-    ingest::{otlp, probe::go::catalogue::Service, probe::go::clock},
+    ingest::{otlp, probe::go::catalogue::Service},
     model::{
         Component, Payload, ResourceAttributes, Signal,
         pod::PodEvent,
@@ -117,6 +118,7 @@ impl Look {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Metrics {
     calls: calls::Metrics,
+    coverage: coverage::Metrics,
     pods: pod_trace::Metrics,
     unseen: Counter,
     spans_dropped: Counter,
@@ -125,6 +127,7 @@ pub(super) struct Metrics {
 impl Metrics {
     pub(super) fn register(&self, registry: &mut Registry) {
         self.calls.register(registry);
+        self.coverage.register(registry);
         self.pods.register(registry);
         registry.register(
             "innerspan_pipeline_native_spans_unseen",
@@ -144,6 +147,7 @@ pub(super) struct Parts {
     pub(super) calls: calls::Config,
     pub(super) pods: pod_trace::Config,
     pub(super) services: Vec<Arc<str>>,
+    pub(super) compared: Vec<Compared>,
     pub(super) seed: [u8; 16],
     pub(super) now: Nanos<Wall>,
     pub(super) metrics: Metrics,
@@ -156,11 +160,13 @@ pub(super) struct Sources {
     pub(super) batches: mpsc::Receiver<Batch>,
     pub(super) natives: mpsc::Receiver<(Payload, OwnedSemaphorePermit)>,
     pub(super) pods: mpsc::Receiver<PodEvent>,
+    pub(super) asked: mpsc::Receiver<Asked>,
 }
 
 /// Turns what was seen into spans and hands them to the endpoints.
 pub(super) struct Correlator {
     calls: Calls,
+    coverage: Coverage,
     pods: PodTraces,
     services: Vec<Arc<str>>,
     attributes: watch::Receiver<ResourceAttributes>,
@@ -172,6 +178,7 @@ impl Correlator {
     pub(super) fn new(parts: Parts) -> Self {
         Self {
             calls: Calls::new(parts.calls, parts.seed, parts.now, parts.metrics.calls),
+            coverage: Coverage::new(parts.compared, parts.metrics.coverage),
             pods: PodTraces::new(parts.pods, parts.metrics.pods),
             services: parts.services,
             attributes: parts.attributes,
@@ -194,7 +201,12 @@ impl Correlator {
                 },
                 Some((payload, _room)) = sources.natives.recv() => self.take_native(&payload),
                 Some(event) = sources.pods.recv() => self.pods.pod(event),
-                _ = ticks.tick() => self.pods.tick(now(), &mut spans),
+                Some(asked) = sources.asked.recv() => self.answer(asked),
+                _ = ticks.tick() => {
+                    let at = now();
+                    self.coverage.tick(at);
+                    self.pods.tick(at, &mut spans);
+                }
                 () = stop.cancelled(), if !telling => {}
             }
             self.export(spans).await;
@@ -209,11 +221,15 @@ impl Correlator {
 
     fn take_calls(&mut self, batch: Batch, spans: &mut Vec<Span>) {
         self.note_native(batch.at);
+        if batch.is_lossy {
+            self.pods.note_loss();
+        }
         let mut complete = Vec::new();
         for event in batch.events {
             self.calls.take(event, &mut complete);
         }
         for call in complete {
+            self.coverage.call(&call, batch.at);
             let is_kept = call.kept.is_some();
             if !self.pods.call(&call, batch.at) && !is_kept {
                 spans.push(call.span);
@@ -224,10 +240,33 @@ impl Correlator {
     fn take_native(&mut self, payload: &Payload) {
         let at = now();
         otlp::spans(&payload.body, |span| {
+            let reported = coverage::Reported {
+                service: span.service,
+                name: span.name,
+                kind: span.kind,
+                trace_id: span.trace_id,
+                span_id: span.span_id,
+                parent: span.parent,
+                start: span.start,
+                end: span.end,
+            };
+            self.coverage.native(&reported, at);
             if let Some(keys) = pod_trace::wanted(span.service, span.name, span.kind) {
                 self.pods.native(span.keep(keys), at);
             }
         });
+    }
+
+    /// Whoever asked may have gone, which is no concern of ours.
+    fn answer(&self, asked: Asked) {
+        match asked {
+            Asked::Summaries(answer) => drop(answer.send(self.pods.summaries(now()))),
+            Asked::Latest(wanted, answer) => {
+                let trace = self.pods.latest(|candidate| wanted.is(candidate), now());
+                let node = self.attributes.borrow().clone();
+                drop(answer.send(trace.map(|trace| (trace, node))));
+            }
+        }
     }
 
     /// Tells which components have traced of late.
@@ -253,9 +292,15 @@ impl Correlator {
     }
 }
 
-/// Zero if the clock cannot be read, which the kernel does not let happen.
-fn now() -> Nanos<Wall> {
-    clock::now().unwrap_or_default()
+/// The functions of a catalogue whose every call is told, and reported by the component too.
+pub(super) fn compared(services: &[Service]) -> Vec<Compared> {
+    let functions = services.iter().flat_map(|service| &service.functions);
+    let told = functions.filter(|function| function.hot.is_none());
+    told.filter_map(|function| {
+        let operation = &function.operation;
+        Some((Arc::clone(&operation.service), operation.native.clone()?))
+    })
+    .collect()
 }
 
 /// The services of a catalogue, by name.

@@ -7,11 +7,14 @@ use std::{io, path::Path, sync::Arc, thread, time::Duration};
 use prometheus_client::{metrics::counter::Counter, registry::Registry};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{field, info, warn};
 
 use crate::{
     identify::process::{Processes, Started},
-    ingest::probe::{self, Probe, go::tracer::Tracer},
+    ingest::probe::{
+        self, Probe,
+        go::tracer::{Traced, Tracer},
+    },
     model::{
         call::CallEvent,
         time::{Nanos, Wall},
@@ -24,6 +27,8 @@ const DRAIN: Duration = Duration::from_millis(100);
 const LOOK: u32 = 5;
 /// Drains between two looks at the processes in any case: processes end without a sign.
 const LOOK_ANYWAY: u32 = 20;
+/// Drains between two looks at what the kernel had no room for: reading all counters costs a millisecond.
+const LOOK_FOR_LOSS: u32 = 50;
 /// Batches between the two: 6 s of them.
 const BATCHES: usize = 64;
 
@@ -31,6 +36,8 @@ const BATCHES: usize = 64;
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) events: Vec<CallEvent>,
+    /// Whether there is more that was lost.
+    pub(super) is_lossy: bool,
     pub(super) at: Nanos<Wall>,
 }
 
@@ -81,6 +88,7 @@ impl Probes {
                 tracer,
                 processes: Processes::new(Path::new("/proc")),
                 said: false,
+                lost: 0,
                 dropped: self.dropped,
             };
             thread::Builder::new()
@@ -103,12 +111,14 @@ struct Watcher {
     processes: Processes,
     /// Whether it was said that not all of them can be looked into.
     said: bool,
+    /// What had been lost at the last look.
+    lost: u64,
     dropped: Counter,
 }
 
 impl Watcher {
     fn run(mut self, to: mpsc::Sender<Batch>, stop: &CancellationToken) {
-        let mut execs = None;
+        let (mut execs, mut is_lossy) = (None, false);
         for turn in 0_u32.. {
             let last = stop.is_cancelled();
             let mut events = Vec::new();
@@ -119,13 +129,21 @@ impl Watcher {
                 execs = now;
                 self.look(&mut events);
             }
+            if turn.is_multiple_of(LOOK_FOR_LOSS) {
+                // A component that ends takes its counts along.
+                let before = std::mem::replace(&mut self.lost, self.tracer.lost());
+                is_lossy |= self.lost > before;
+            }
             let count = events.len() as u64;
             let batch = Batch {
                 events,
+                is_lossy,
                 at: self.tracer.now(),
             };
-            if count > 0 && to.try_send(batch).is_err() {
-                self.dropped.inc_by(count);
+            if count > 0 || is_lossy {
+                // What is dropped here is a loss too, to be told with the next batch that has room.
+                is_lossy = to.try_send(batch).is_err();
+                self.dropped.inc_by(if is_lossy { count } else { 0 });
             }
             if last {
                 // The kernel takes seconds to take all probes off, which nobody has to wait for.
@@ -144,7 +162,17 @@ impl Watcher {
                     self.tracer.ended(pid, events);
                 }
                 for Started { pid, executable } in changes.started {
-                    self.tracer.started(pid, executable, &self.processes.path(pid));
+                    let path = self.processes.path(pid);
+                    if let Some(traced) = self.tracer.started(pid, executable, &path) {
+                        let Traced { services, functions } = traced;
+                        let place = self.processes.place(pid);
+                        let pod = place.as_ref().map(|place| field::display(place.pod));
+                        let container = place.as_ref().and_then(|place| place.container.as_deref());
+                        info!(
+                            pid = pid.0,
+                            services, functions, pod, container, "tracing a component"
+                        );
+                    }
                 }
             }
             Err(error) => warn!(%error, "cannot look at the processes of this node"),

@@ -10,11 +10,13 @@
 
 mod call;
 mod object;
+mod run_time;
 mod tracepoint;
 mod uprobe;
 
 pub use self::{
     object::{Fault, Kind, Object},
+    run_time::RunTime,
     tracepoint::RawTracepoint,
     uprobe::{Method, Point, Probes, Uprobe},
 };

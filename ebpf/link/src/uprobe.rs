@@ -13,7 +13,7 @@ use std::{
     path::Path,
 };
 
-use crate::{Fault, Kind, Object, call};
+use crate::{Fault, Kind, Object, RunTime, call};
 
 /// Where the kernel says by which number `perf_event_open(2)` knows probes of user space.
 const EVENT_KIND: &str = "/sys/bus/event_source/devices/uprobe/type";
@@ -77,6 +77,12 @@ impl Uprobe {
     #[must_use]
     pub fn method(&self) -> Method {
         self.method
+    }
+
+    /// Of all processes together.
+    #[must_use]
+    pub fn run_time(&self) -> Option<RunTime> {
+        RunTime::of(self.program.as_fd())
     }
 
     /// Attaches to all points of a file, or to none, for the hits of one process.

@@ -17,6 +17,7 @@ mod identity;
 mod outage;
 mod refusal;
 mod shutdown;
+mod traces;
 
 /// An endpoint of the agent's configuration that tries again quickly.
 fn endpoint(collector: &Collector, more: Value) -> Value {

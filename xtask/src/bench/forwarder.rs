@@ -14,7 +14,7 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::process::Process;
+use super::process::{Cpu, Process};
 use crate::{image, lab::components::Components, place, step};
 
 /// The release of Rotel whose wheel runs without a Python of its own.
@@ -118,7 +118,7 @@ impl Forwarder {
                     .arg(files.join("pid"));
             }
         }
-        let started = Process::start(&command, listen, &files.join("log")).await;
+        let started = Process::start(&command, Cpu::Alone, listen, &files.join("log")).await;
         Ok((
             started.with_context(|| format!("{} did not start", self.name))?,
             listen,
@@ -161,7 +161,7 @@ service:
 }
 
 /// An address on which nobody listens at the moment.
-fn free_address() -> anyhow::Result<SocketAddr> {
+pub(super) fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 

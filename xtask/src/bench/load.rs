@@ -13,16 +13,15 @@ use std::{
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
-use hyper::{Request, client::conn::http2};
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
-    net::TcpStream,
     task::JoinSet,
     time::{self, MissedTickBehavior},
 };
 
-use super::grpc::{self, Answer};
+use super::{
+    client::Client,
+    grpc::{self, Answer},
+};
 
 /// As many as a node has components that export, and more than a core can keep waiting.
 const CLIENTS: u32 = 8;
@@ -54,7 +53,7 @@ impl Load {
     ) -> anyhow::Result<Sent> {
         let mut clients = JoinSet::new();
         for number in 0..CLIENTS {
-            let client = Client::connect(to)
+            let client = Client::connect(to, grpc::EXPORT)
                 .await
                 .with_context(|| format!("cannot connect to {to}"))?;
             clients.spawn(self.keep_sending(client, number, Arc::clone(&requests), length));
@@ -92,52 +91,12 @@ impl Load {
                 ticks.tick().await;
             }
             let request = turns.next().context("there is nothing to send")?;
-            while let Answer::Refused(pause) = client.export(request.clone()).await? {
+            while let Answer::Refused(pause) = client.call(request.clone()).await? {
                 sent.refused += 1;
                 time::sleep(pause.unwrap_or(PAUSE)).await;
             }
             sent.spans += u64::from(self.spans_per_request);
         }
         Ok(sent)
-    }
-}
-
-/// One connection, with one call at a time: a component waits for its answer too.
-#[derive(Debug)]
-struct Client {
-    sender: http2::SendRequest<Full<Bytes>>,
-    address: String,
-}
-
-impl Client {
-    async fn connect(to: SocketAddr) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(to).await?;
-        stream.set_nodelay(true)?;
-        let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
-        // A broken connection shows in the call that it breaks.
-        tokio::spawn(connection);
-        Ok(Self {
-            sender,
-            address: format!("http://{to}{}", grpc::EXPORT),
-        })
-    }
-
-    async fn export(&mut self, request: Bytes) -> anyhow::Result<Answer> {
-        let request = Request::post(&self.address)
-            .header("content-type", "application/grpc")
-            .header("te", "trailers")
-            .body(Full::new(request))?;
-        self.sender
-            .ready()
-            .await
-            .context("the forwarder closed the connection")?;
-        let response = self
-            .sender
-            .send_request(request)
-            .await
-            .context("the forwarder did not answer")?;
-        let (head, body) = response.into_parts();
-        let body = body.collect().await.context("the answer broke off")?;
-        grpc::answer(body.trailers().unwrap_or(&head.headers))
     }
 }

@@ -1,4 +1,4 @@
-//! One forwarder under measurement: a process alone on its core.
+//! One program under measurement: a process on a core that is chosen for it.
 //!
 //! In: a command. Out: the CPU time and the memory that it has used so far, as the kernel
 //! counts them. It ends with this value.
@@ -18,12 +18,16 @@ use nix::{
     unistd::Pid,
 };
 
-/// The forwarder's core.
-const FORWARDER: usize = 0;
-/// The core that the load generator and the sink share.
-const OURS: usize = 1;
+/// Where a program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cpu {
+    /// Alone: what is measured.
+    Alone = 0,
+    /// With the load generator and the sink.
+    Ours = 1,
+}
 
-/// How long a forwarder may take until it listens.
+/// How long a program may take until it listens.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
@@ -40,21 +44,26 @@ pub(super) struct Resident {
     pub(super) peak: u64,
 }
 
-/// Keeps the calling thread off the forwarder's core.
+/// Keeps the calling thread off the core of what is measured.
 pub(super) fn pin_ourselves() -> anyhow::Result<()> {
     let mut cores = CpuSet::new();
-    cores.set(OURS)?;
+    cores.set(Cpu::Ours as usize)?;
     sched_setaffinity(Pid::this(), &cores).context("cannot use a second core: the bench needs two")
 }
 
 impl Process {
     /// Starts it with its output in a file, and waits until it listens.
-    pub(super) async fn start(command: &Command, listens: SocketAddr, log: &Path) -> anyhow::Result<Self> {
+    pub(super) async fn start(
+        command: &Command,
+        cpu: Cpu,
+        listens: SocketAddr,
+        log: &Path,
+    ) -> anyhow::Result<Self> {
         let output = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
         let mut pinned = Command::new("taskset");
         pinned
             .arg("--cpu-list")
-            .arg(FORWARDER.to_string())
+            .arg((cpu as usize).to_string())
             .arg(command.get_program())
             .args(command.get_args())
             .envs(
@@ -90,6 +99,11 @@ impl Process {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         Ok(())
+    }
+
+    /// What it has said.
+    pub(super) fn log(&self) -> &Path {
+        &self.log
     }
 
     /// CPU time of all its threads, ended ones included.

@@ -5,7 +5,12 @@
 
 use std::time::Duration;
 
-use super::{load::Sent, sink::Total};
+use super::{
+    load::Sent,
+    markdown::{head, markdown, thousands},
+    sink::Total,
+    spread::{float, median},
+};
 
 /// One load through one forwarder, from its first request to its last arrival.
 #[derive(Clone, Copy, Debug)]
@@ -102,12 +107,12 @@ impl Row {
     fn medians(&self) -> Medians {
         let [paced, small, large] = &self.figures;
         Medians {
-            large: median(large, Figure::spans_per_cpu_second),
-            small: median(small, Figure::spans_per_cpu_second),
-            paced_core: median(paced, Figure::core),
-            wire: [large, small, paced].map(|figures| median(figures, Figure::wire_bytes_per_span)),
-            idle: median(&self.idle_kb, float) / 1024.0,
-            peak: median(&self.peak_kb, float) / 1024.0,
+            large: median_of(large, Figure::spans_per_cpu_second),
+            small: median_of(small, Figure::spans_per_cpu_second),
+            paced_core: median_of(paced, Figure::core),
+            wire: [large, small, paced].map(|figures| median_of(figures, Figure::wire_bytes_per_span)),
+            idle: median_of(&self.idle_kb, float) / 1024.0,
+            peak: median_of(&self.peak_kb, float) / 1024.0,
         }
     }
 
@@ -123,7 +128,7 @@ impl Row {
         let [_, small_core, large_core] = self
             .figures
             .each_ref()
-            .map(|figures| median(figures, Figure::core));
+            .map(|figures| median_of(figures, Figure::core));
         vec![
             self.name.to_owned(),
             format!("{} ({large_core:.0} %)", thousands(large)),
@@ -184,58 +189,8 @@ pub(super) fn render(rows: &[Row]) -> String {
     text
 }
 
-fn head<const COLUMNS: usize>(names: [&str; COLUMNS]) -> Vec<String> {
-    names.map(str::to_owned).to_vec()
-}
-
-/// Lines of cells, the first one as the head, in columns of equal width.
-fn markdown(lines: &[Vec<String>]) -> String {
-    let columns = lines.first().map_or(0, Vec::len);
-    let widths: Vec<_> = (0..columns)
-        .map(|column| {
-            lines
-                .iter()
-                .filter_map(|line| line.get(column))
-                .map(|cell| cell.chars().count())
-                .max()
-                .unwrap_or(0)
-        })
-        .collect();
-    let aligned = |line: &Vec<String>| {
-        let cells = line
-            .iter()
-            .zip(&widths)
-            .map(|(cell, &width)| format!("| {cell:<width$} "));
-        cells.chain(["|\n".to_owned()]).collect::<String>()
-    };
-    let rule: Vec<_> = widths.iter().map(|width| "-".repeat(width + 2)).collect();
-    let mut text: Vec<String> = lines.iter().map(aligned).collect();
-    text.insert(1, format!("|{}|\n", rule.join("|")));
-    text.concat()
-}
-
-fn median<T: Copy>(values: &[T], measure: impl Fn(T) -> f64) -> f64 {
-    let mut sorted: Vec<_> = values.iter().copied().map(measure).collect();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-/// 1234567.8 as 1,234,568.
-fn thousands(number: f64) -> String {
-    let digits = format!("{number:.0}");
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts of one run are far below 2^52")]
-fn float(count: u64) -> f64 {
-    count as f64
+fn median_of<T: Copy>(values: &[T], measure: impl Fn(T) -> f64) -> f64 {
+    median(values.iter().copied().map(measure))
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use super::{
     node::{self, Node},
     patience, recorder, spans, twins,
 };
+use crate::scrape::total;
 
 /// The agent's port for /metrics.
 const ADMIN: u16 = 9464;
@@ -117,7 +118,7 @@ pub(crate) fn take(node: &Node) -> anyhow::Result<Account> {
     let repeated = twins::find(&arrived)
         .iter()
         .flat_map(|twins| &twins.pairs)
-        .filter(|(_, own)| own.is_some())
+        .filter(|pair| pair.own.is_some())
         .count();
     let (own, arrived): (Vec<_>, Vec<_>) = arrived.into_iter().partition(|span| span.own);
     let nameless: Vec<_> = arrived
@@ -188,7 +189,7 @@ pub(crate) fn as_json(account: &Account) -> Value {
     json!({ "components": lines, "repeated": account.repeated, "refused": account.refused })
 }
 
-fn metrics(node: &Node) -> anyhow::Result<String> {
+pub(crate) fn metrics(node: &Node) -> anyhow::Result<String> {
     let server = SocketAddr::from((node::address(node.number), ADMIN));
     node.space
         .fetch(server, "/metrics")
@@ -205,32 +206,4 @@ fn sent(capture: &Path) -> anyhow::Result<BTreeMap<String, u64>> {
         .collect::<Result<_, _>>()
         .context("the capture holds a request that is not OTLP")?;
     Ok(spans::count(&spans::of(&decoded)))
-}
-
-/// The sum of a metric's values over all series that have these labels.
-fn total(metrics: &str, metric: &str, labels: &[&str]) -> u64 {
-    metrics
-        .lines()
-        .filter_map(|line| line.strip_prefix(metric)?.strip_prefix('{')?.split_once("} "))
-        .filter(|(found, _)| labels.iter().all(|label| found.contains(label)))
-        .filter_map(|(_, value)| value.split_ascii_whitespace().next()?.parse::<u64>().ok())
-        .sum()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::total;
-
-    #[test]
-    fn a_metric_is_summed_over_the_labels_that_are_not_named() {
-        let metrics = "\
-# TYPE innerspan_export_items_dropped counter
-innerspan_export_items_dropped_total{endpoint=\"main\",signal=\"traces\",component=\"etcd\",reason=\"refused\"} 2
-innerspan_export_items_dropped_total{endpoint=\"main\",signal=\"traces\",component=\"etcd\",reason=\"expired\"} 3
-innerspan_export_items_dropped_total{endpoint=\"main\",signal=\"logs\",component=\"etcd\",reason=\"expired\"} 5
-innerspan_export_items_dropped_total{endpoint=\"main\",signal=\"traces\",component=\"kubelet\",reason=\"expired\"} 7
-";
-        let labels = [r#"signal="traces""#, r#"component="etcd""#];
-        assert_eq!(total(metrics, "innerspan_export_items_dropped_total", &labels), 5);
-    }
 }

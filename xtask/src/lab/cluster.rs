@@ -116,7 +116,8 @@ pub(crate) fn rolled_out(node: &Node, namespace: &str, workload: &str) -> anyhow
     })
 }
 
-fn wait(node: &Node, condition: &[&str], within: Duration) -> anyhow::Result<()> {
+/// Waits as `kubectl wait` does.
+pub(crate) fn wait(node: &Node, condition: &[&str], within: Duration) -> anyhow::Result<()> {
     let timeout = format!("--timeout={}s", within.as_secs());
     let words: Vec<_> = ["kubectl", "wait"]
         .iter()

@@ -1,18 +1,20 @@
-//! The demonstration: a pod starts, and its native traces arrive.
+//! The demonstration: a pod starts, and its traces arrive.
 //!
 //! In: a running cluster with innerspan. Out: the traces of the pod's start that cross from one
-//! component to another, complete, as the collector received them.
+//! component to another, and the one of the start itself, complete, as the collector received them.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
 use super::{
-    cluster, jaeger,
+    agent, cluster,
+    components::hex,
+    jaeger,
     node::Node,
     patience, print, recorder,
     spans::{self, Span, Tree},
-    world,
+    starts, world,
 };
 
 /// Starts a Deployment and waits until its pod is Ready; returns the pod's name.
@@ -95,6 +97,29 @@ pub(crate) fn show_calls(node: &Node, pod: &str) -> anyhow::Result<()> {
         print::waterfall("\ncalls", tree);
         jaeger::await_trace(node, tree)?;
     }
+    Ok(())
+}
+
+/// Waits for the trace of the pod's start, whole, and shows it as a user would see it: the agent of its node draws it.
+pub(crate) fn show_start(node: &Node, pod: &str) -> anyhow::Result<()> {
+    let words = ["kubectl", "get", "pod", pod, "--output=jsonpath={.metadata.uid}"];
+    let id = node.space.run(&words)?.replace('-', "");
+    let what = format!("the whole trace {id} of pod {pod}'s start at the collector");
+    // It is written some seconds after the pod is Ready.
+    let tree = patience::until(&what, Duration::from_mins(1), || {
+        let arrived = spans::of(&recorder::read(&node.space.ground.dir.join(recorder::FILE))?);
+        let of_start = |span: &&Span| hex(&span.trace) == id;
+        let spans: Vec<Span> = arrived.iter().filter(of_start).cloned().collect();
+        let missing = |phase: &&&str| !spans.iter().any(|span| span.name == **phase);
+        if let Some(phase) = starts::PHASES.iter().chain(&["observe"]).find(missing) {
+            bail!("no {phase} among {} spans", spans.len());
+        }
+        spans::whole(&spans).with_context(|| format!("{} spans are no one tree", spans.len()))
+    })?;
+    jaeger::await_trace(node, &tree)?;
+    let command = [agent::PROGRAM, "trace", &format!("default/{pod}")];
+    let drawn = agent::exec(node, &command)?;
+    println!("\n{}\n\n{drawn}", command.join(" "));
     Ok(())
 }
 

@@ -15,7 +15,7 @@ use super::{
     node::Node,
     patience, recorder,
     spans::{self, Span},
-    twins::{self, Twins},
+    twins::{self, Pair, Twins},
     world,
 };
 
@@ -86,15 +86,11 @@ fn churn(node: &Node) -> anyhow::Result<()> {
     cluster::rolled_out(node, "default", "deployment/fidelity")?;
     node.space
         .run(&["kubectl", "delete", "deployment", "fidelity", "--wait=false"])?;
-    let gone = [
-        "kubectl",
-        "wait",
-        "--for=delete",
-        "pod",
-        "--selector=app=fidelity",
-    ];
-    node.space.run_within(&gone, Duration::from_mins(1))?;
-    Ok(())
+    cluster::wait(
+        node,
+        &["--for=delete", "pod", "--selector=app=fidelity"],
+        Duration::from_mins(2),
+    )
 }
 
 /// Each sender keeps its order: once a later span of each has arrived, the earlier ones have.
@@ -120,12 +116,13 @@ fn await_all_until(node: &Node, end: u64) -> anyhow::Result<Vec<Span>> {
 
 fn lines(arrived: &[Span], within: impl Fn(&Span) -> bool) -> Vec<Line> {
     let line = |Twins { kind, pairs }: Twins<'_>| {
-        let pairs: Vec<_> = pairs.into_iter().filter(|(native, _)| within(native)).collect();
+        let is_compared = |pair: &Pair<'_>| pair.expected && within(pair.native);
+        let pairs: Vec<_> = pairs.into_iter().filter(is_compared).collect();
         let length = |span: &Span| span.end.saturating_sub(span.begin);
-        let mut durations: Vec<_> = pairs.iter().map(|(native, _)| length(native)).collect();
+        let mut durations: Vec<_> = pairs.iter().map(|pair| length(pair.native)).collect();
         let mut differences: Vec<_> = pairs
             .iter()
-            .filter_map(|(native, own)| Some(length(native).abs_diff(length((*own)?))))
+            .filter_map(|pair| Some(length(pair.native).abs_diff(length(pair.own?))))
             .collect();
         durations.sort_unstable();
         differences.sort_unstable();

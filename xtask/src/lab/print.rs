@@ -5,6 +5,7 @@ use super::{
     components::hex,
     fidelity,
     spans::{Span, Tree},
+    starts,
 };
 
 const BAR: usize = 40;
@@ -51,6 +52,42 @@ pub(crate) fn fidelity(lines: &[fidelity::Line]) {
             time(line.prototype),
         );
     }
+}
+
+/// Each pod's totals in its trace and in the kubelet's log.
+pub(crate) fn starts(lines: &[starts::Line]) {
+    println!(
+        "{:<28}{:>14}{:>14}{:>10}{:>14}{:>14}{:>10}",
+        "seconds", "end to end", "kubelet", "apart", "SLI", "kubelet", "apart"
+    );
+    for line in lines {
+        let of = |pair: starts::Pair| {
+            let mark = if pair.agrees() { ' ' } else { '!' };
+            format!(
+                "{:>14.3}{:>14.3}{:>9.3}{mark}",
+                pair.trace,
+                pair.kubelet,
+                pair.difference()
+            )
+        };
+        println!("{:<28}{}{}", line.pod, of(line.end_to_end), of(line.sli));
+        for fault in &line.faults {
+            println!("    {fault}");
+        }
+    }
+    let sums = |of: fn(&starts::Line) -> starts::Pair| {
+        let pairs = lines.iter().map(of);
+        pairs.fold((0.0, 0.0), |(ours, theirs), pair| {
+            (ours + pair.trace, theirs + pair.kubelet)
+        })
+    };
+    let ((ours, theirs), (our_sli, their_sli)) = (sums(|line| line.end_to_end), sums(|line| line.sli));
+    println!(
+        "{:<28}{ours:>14.3}{theirs:>14.3}{:>10}{our_sli:>14.3}{their_sli:>14.3}",
+        "all", ""
+    );
+    let whole = lines.iter().filter(|line| line.faults.is_empty()).count();
+    println!("{whole} of {} traces are whole", lines.len());
 }
 
 /// A trace: indented names, who did it, how long it took, and where that lies in the whole.

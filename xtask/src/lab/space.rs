@@ -7,8 +7,7 @@
 use std::{
     ffi::OsStr,
     fs::{self, File},
-    io::{Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
+    net::SocketAddr,
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -20,6 +19,7 @@ use anyhow::{Context as _, anyhow, bail};
 use nix::sched::{CloneFlags, setns};
 
 use super::{cgroup::Tree, components::Components, images, patience};
+use crate::scrape;
 
 /// What is shared by all spaces of one lab.
 #[derive(Debug, Clone)]
@@ -181,29 +181,16 @@ impl Space {
     /// Asks an HTTP server that only this space can reach.
     pub(crate) fn fetch(&self, server: SocketAddr, path: &str) -> anyhow::Result<String> {
         let namespace = format!("/proc/{}/ns/net", self.init);
-        let request = format!("GET {path} HTTP/1.0\r\nHost: {server}\r\n\r\n");
+        let path = path.to_owned();
         // A thread moves alone, and ends where it went.
-        let ask = move || -> anyhow::Result<String> {
+        let ask = move || {
             let namespace = File::open(namespace).context("cannot open the network namespace")?;
             setns(namespace, CloneFlags::CLONE_NEWNET).context("cannot enter the network namespace")?;
-            let mut stream = TcpStream::connect_timeout(&server, Duration::from_secs(5))
-                .with_context(|| format!("cannot reach {server}"))?;
-            stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-            stream.write_all(request.as_bytes())?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer)?;
-            Ok(answer)
+            scrape::get(server, &path)
         };
-        let answer = thread::spawn(ask)
+        thread::spawn(ask)
             .join()
-            .map_err(|_panic| anyhow!("the request panicked"))??;
-        match answer.split_once("\r\n\r\n") {
-            Some((head, body)) if head.contains(" 200 ") => Ok(body.to_owned()),
-            _ => bail!(
-                "{server}{path} answered: {}",
-                answer.lines().next().unwrap_or_default()
-            ),
-        }
+            .map_err(|_panic| anyhow!("the request panicked"))?
     }
 
     /// The first process, as the process namespace around this space numbers it.

@@ -112,6 +112,11 @@ pub(crate) fn tree(spans: &[Span], pod: &str, client: &str, server: &str) -> Opt
         .max_by_key(|tree| tree.spans.len())
 }
 
+/// The spans of one trace, if it is complete: it has one root, and every span has its parent in it.
+pub(crate) fn whole(trace: &[Span]) -> Option<Tree> {
+    walk(&trace.iter().collect::<Vec<_>>())
+}
+
 /// The traces that have a span of their own with one of the texts in it, in the order in which they begin, each with
 /// what has arrived of it.
 pub(crate) fn trees(spans: &[Span], texts: &[&str]) -> Vec<Tree> {

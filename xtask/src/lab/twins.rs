@@ -8,8 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::spans::Span;
 
-/// Calls of the container runtime of which the agent makes a span each. Of the lists and states that the kubelet asks
-/// for all day long it does so only when they are slow, so they cannot be compared.
+/// Calls of the container runtime of which the agent makes a span each.
 const CRI: [&str; 12] = [
     "runtime.v1.RuntimeService/RunPodSandbox",
     "runtime.v1.RuntimeService/CreateContainer",
@@ -23,6 +22,19 @@ const CRI: [&str; 12] = [
     "runtime.v1.RuntimeService/RemovePodSandbox",
     "runtime.v1.ImageService/PullImage",
     "runtime.v1.ImageService/RemoveImage",
+];
+
+/// What the kubelet asks the container runtime all day long: the agent makes a span of a call only when it is slow.
+const ASKED: [&str; 9] = [
+    "runtime.v1.RuntimeService/ContainerStatus",
+    "runtime.v1.RuntimeService/ListContainers",
+    "runtime.v1.RuntimeService/ListPodSandbox",
+    "runtime.v1.RuntimeService/PodSandboxStatus",
+    "runtime.v1.RuntimeService/Status",
+    "runtime.v1.RuntimeService/Version",
+    "runtime.v1.ImageService/ImageFsInfo",
+    "runtime.v1.ImageService/ImageStatus",
+    "runtime.v1.ImageService/ListImages",
 ];
 
 /// What the kubelet does with a pod, as it and as the agent calls it.
@@ -72,16 +84,32 @@ pub(crate) struct Kind {
     pub(crate) native: &'static str,
     own: &'static str,
     tie: Tie,
-    /// Whether calls are compared only if they are about a pod's key.
-    keyed: bool,
+    made: Made,
+}
+
+/// Of which calls the agent makes a span.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Made {
+    Always,
+    /// Of those about a pod's key, and of slow ones.
+    OfPods,
+    WhenSlow,
 }
 
 /// The calls of one kind.
 #[derive(Debug)]
 pub(crate) struct Twins<'a> {
     pub(crate) kind: Kind,
-    /// The component's spans, each with the agent's of the same call if there is one.
-    pub(crate) pairs: Vec<(&'a Span, Option<&'a Span>)>,
+    pub(crate) pairs: Vec<Pair<'a>>,
+}
+
+/// A span of a component, and the agent's of the same call if there is one.
+#[derive(Debug)]
+pub(crate) struct Pair<'a> {
+    pub(crate) native: &'a Span,
+    pub(crate) own: Option<&'a Span>,
+    /// Whether the agent makes a span of every such call, however fast.
+    pub(crate) expected: bool,
 }
 
 /// Which of these spans are of the same call.
@@ -97,20 +125,32 @@ pub(crate) fn find(spans: &[Span]) -> Vec<Twins<'_>> {
 }
 
 fn kinds() -> Vec<Kind> {
-    let kind = |service, native, own, tie| Kind {
+    let kind = |service, native, own, tie, made| Kind {
         service,
         native,
         own,
         tie,
-        keyed: matches!(service, "apiserver" | "etcd"),
+        made,
     };
-    let syncs = SYNCS.map(|(native, own)| kind("kubelet", native, own, Tie::Pod));
-    let clients = CRI.map(|name| kind("kubelet", name, name, Tie::Parent));
-    let servers = CRI.map(|name| kind("containerd", name, name, Tie::Context));
-    let writers = KV.map(|(name, _)| kind("apiserver", name, name, Tie::Parent));
-    let stores = KV.map(|(name, _)| kind("etcd", name, name, Tie::Context));
-    let within = KV.map(|(name, inner)| kind("etcd", inner, name, Tie::Within));
-    [&syncs[..], &clients, &servers, &writers, &stores, &within].concat()
+    let runtime = |name, made| {
+        [
+            kind("kubelet", name, name, Tie::Parent, made),
+            kind("containerd", name, name, Tie::Context, made),
+        ]
+    };
+    let storage = |(name, within)| {
+        [
+            kind("apiserver", name, name, Tie::Parent, Made::OfPods),
+            kind("etcd", name, name, Tie::Context, Made::OfPods),
+            kind("etcd", within, name, Tie::Within, Made::OfPods),
+        ]
+    };
+    let syncs = SYNCS.map(|(native, own)| kind("kubelet", native, own, Tie::Pod, Made::Always));
+    let mut kinds = syncs.to_vec();
+    kinds.extend(CRI.into_iter().flat_map(|name| runtime(name, Made::Always)));
+    kinds.extend(ASKED.into_iter().flat_map(|name| runtime(name, Made::WhenSlow)));
+    kinds.extend(KV.into_iter().flat_map(storage));
+    kinds
 }
 
 /// A span's trace and its own id, or its parent's.
@@ -153,19 +193,27 @@ impl<'a> Index<'a> {
         index
     }
 
-    fn pairs(&self, kind: Kind) -> Vec<(&'a Span, Option<&'a Span>)> {
-        let named = |spans: &HashMap<_, Vec<&'a Span>>, name| spans.get(&(kind.service, name)).cloned();
+    fn pairs(&self, kind: Kind) -> Vec<Pair<'a>> {
+        let named = |spans: &HashMap<_, Vec<&'a Span>>, name| {
+            spans.get(&(kind.service, name)).cloned().unwrap_or_default()
+        };
         let mut free: HashMap<Option<Id<'_>>, Vec<&Span>> = HashMap::new();
-        for span in named(&self.own, kind.own).unwrap_or_default() {
+        for span in named(&self.own, kind.own) {
             free.entry(self.context(span)).or_default().push(span);
         }
-        let natives = named(&self.natives, kind.native).unwrap_or_default();
+        let natives = named(&self.natives, kind.native).into_iter();
         natives
-            .into_iter()
-            .filter(|native| !kind.keyed || self.key(native).is_some_and(|key| key.starts_with(PODS)))
             .map(|native| {
                 let candidates = free.get_mut(&carried(kind, native));
-                (native, candidates.and_then(|free| self.take(kind, native, free)))
+                Pair {
+                    native,
+                    own: candidates.and_then(|free| self.take(kind, native, free)),
+                    expected: match kind.made {
+                        Made::Always => true,
+                        Made::OfPods => self.key(native).is_some_and(|key| key.starts_with(PODS)),
+                        Made::WhenSlow => false,
+                    },
+                }
             })
             .collect()
     }
@@ -176,7 +224,7 @@ impl<'a> Index<'a> {
             let is_around = own.begin <= native.begin + CLOCKS && native.end <= own.end + CLOCKS;
             (carried(kind, native).is_some() || is_around)
                 && (kind.tie != Tie::Pod || own.attribute(POD) == native.attribute(POD))
-                && (!kind.keyed || own.attribute(OWN_KEY) == self.key(native))
+                && (kind.made != Made::OfPods || own.attribute(OWN_KEY) == self.key(native))
         };
         let (nearest, _) = free
             .iter()
@@ -221,148 +269,4 @@ fn carried(kind: Kind, native: &Span) -> Option<Id<'_>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Kind, Twins, find};
-    use crate::lab::spans::Span;
-
-    /// A span of trace 1: whether it is the agent's, service, name, id, parent (0 for none), begin and end in
-    /// milliseconds, and one attribute.
-    type Line = (
-        bool,
-        &'static str,
-        &'static str,
-        u8,
-        u8,
-        u64,
-        u64,
-        (&'static str, &'static str),
-    );
-
-    fn spans(lines: &[Line]) -> Vec<Span> {
-        let span = |(own, service, name, id, parent, begin, end, (key, value)): &Line| Span {
-            service: (*service).to_owned(),
-            name: (*name).to_owned(),
-            trace: vec![1],
-            id: vec![*id],
-            parent: if *parent == 0 { Vec::new() } else { vec![*parent] },
-            begin: begin * 1_000_000,
-            end: end * 1_000_000,
-            own: *own,
-            attributes: vec![((*key).to_owned(), (*value).to_owned())],
-            ..Span::default()
-        };
-        lines.iter().map(span).collect()
-    }
-
-    /// Native spans with the agent's of the same call, by id; 0 for none.
-    fn check(lines: &[Line], service: &str, native: &str, expected: &[(u8, u8)]) {
-        let spans = spans(lines);
-        let is_asked = |Kind {
-                            service: of,
-                            native: name,
-                            ..
-                        }: Kind| of == service && name == native;
-        let pairs: Vec<_> = find(&spans)
-            .into_iter()
-            .filter(|twins| is_asked(twins.kind))
-            .flat_map(|Twins { pairs, .. }| pairs)
-            .map(|(native, own)| (native.id[0], own.map_or(0, |own| own.id[0])))
-            .collect();
-        assert_eq!(pairs, expected);
-    }
-
-    const RUN: &str = "runtime.v1.RuntimeService/RunPodSandbox";
-    const START: &str = "runtime.v1.RuntimeService/StartContainer";
-    const TXN: &str = "etcdserverpb.KV/Txn";
-    const NONE: (&str, &str) = ("", "");
-
-    #[test]
-    fn a_client_has_its_parent_in_common_also_past_calls_around_it() {
-        check(
-            &[
-                (false, "kubelet", "syncPod", 1, 0, 0, 100, NONE),
-                (true, "kubelet", "createPodSandbox", 2, 1, 5, 60, NONE),
-                (true, "kubelet", RUN, 3, 2, 10, 50, NONE),
-                (false, "kubelet", RUN, 4, 1, 11, 49, NONE),
-                (true, "kubelet", RUN, 5, 9, 10, 50, NONE),
-            ],
-            "kubelet",
-            RUN,
-            &[(4, 3)],
-        );
-    }
-
-    #[test]
-    fn calls_below_one_span_are_told_by_when_they_began_and_none_is_used_twice() {
-        check(
-            &[
-                (true, "kubelet", START, 3, 1, 10, 20, NONE),
-                (true, "kubelet", START, 4, 1, 30, 40, NONE),
-                (false, "kubelet", START, 5, 1, 11, 19, NONE),
-                (false, "kubelet", START, 6, 1, 31, 39, NONE),
-                (false, "kubelet", START, 7, 1, 32, 33, NONE),
-            ],
-            "kubelet",
-            START,
-            &[(5, 3), (6, 4), (7, 0)],
-        );
-    }
-
-    #[test]
-    fn without_a_context_a_call_is_the_one_around_the_span() {
-        check(
-            &[
-                (true, "kubelet", START, 3, 0, 10, 20, NONE),
-                (true, "kubelet", START, 4, 0, 9, 40, NONE),
-                (false, "kubelet", START, 5, 0, 12, 39, NONE),
-                (false, "kubelet", START, 6, 0, 50, 60, NONE),
-            ],
-            "kubelet",
-            START,
-            &[(5, 4), (6, 0)],
-        );
-    }
-
-    #[test]
-    fn a_server_carries_its_span_and_calls_about_other_keys_are_left_out() {
-        let (web, db) = ("/registry/pods/default/web", "/registry/pods/default/db");
-        let lines = [
-            (false, "apiserver", TXN, 10, 9, 0, 30, NONE),
-            (false, "etcd", TXN, 1, 10, 1, 20, NONE),
-            (false, "etcd", "txn", 2, 1, 3, 10, ("compare_first_key", web)),
-            (true, "etcd", TXN, 3, 1, 2, 11, ("etcd.key", web)),
-            (true, "apiserver", TXN, 11, 9, 0, 31, ("etcd.key", web)),
-            (false, "etcd", TXN, 4, 0, 1, 20, NONE),
-            (
-                false,
-                "etcd",
-                "txn",
-                5,
-                4,
-                3,
-                10,
-                ("compare_first_key", "/registry/leases/a/b"),
-            ),
-            (false, "etcd", TXN, 6, 0, 2, 20, NONE),
-            (false, "etcd", "txn", 7, 6, 3, 10, ("compare_first_key", web)),
-            (true, "etcd", TXN, 8, 6, 3, 11, ("etcd.key", db)),
-        ];
-        check(&lines, "etcd", TXN, &[(1, 3), (6, 0)]);
-        check(&lines, "etcd", "txn", &[(2, 3), (7, 0)]);
-        check(&lines, "apiserver", TXN, &[(10, 11)]);
-    }
-
-    #[test]
-    fn a_sync_is_told_by_its_pod() {
-        check(
-            &[
-                (true, "kubelet", "SyncPod", 1, 0, 0, 30, ("k8s.pod.uid", "a")),
-                (true, "kubelet", "SyncPod", 2, 0, 0, 30, ("k8s.pod.uid", "b")),
-                (false, "kubelet", "syncPod", 3, 0, 1, 29, ("k8s.pod.uid", "b")),
-            ],
-            "kubelet",
-            "syncPod",
-            &[(3, 2)],
-        );
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@
 //! and why it is not. A status has a resolution of a second, so that an instant at which a state arrived says more than
 //! the times in it; of a state that was listed it says nothing.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::model::{
     pod::{Container, Phase, Pod, Role, State},
@@ -13,6 +13,9 @@ use crate::model::{
 
 /// States of one pod that are remembered; the first and the last of them always.
 const MAX_STATES: usize = 48;
+
+/// For so long a pod has to be ready to have started; less than its trace lingers.
+const STEADY: Duration = Duration::from_secs(10);
 
 /// The states of a pod in the order in which they arrived.
 #[derive(Clone, Debug, Default)]
@@ -67,8 +70,19 @@ impl History {
         self.first(has_started)
     }
 
+    /// When the pod was ready for good: one that crashes soon after had not started.
     pub(super) fn ready(&self) -> Option<Nanos<Wall>> {
-        self.first(is_ready)
+        let crashes = |ready: &Seen, later: &Seen| {
+            later.at.since(&ready.at) < STEADY && failures(&later.pod) > failures(&ready.pod)
+        };
+        let mut ready = self
+            .states
+            .iter()
+            .enumerate()
+            .filter(|(_, seen)| is_ready(&seen.pod));
+        let steady =
+            ready.find(|(index, seen)| !self.states[*index..].iter().any(|later| crashes(seen, later)));
+        steady.map(|(_, seen)| seen.at)
     }
 
     /// When the pod was seen to have ended.
@@ -97,10 +111,10 @@ impl History {
             .map(|seen| seen.at)
     }
 
-    /// What held the pod up, in the order in which it was said, each thing once.
-    pub(super) fn reasons(&self) -> Vec<String> {
+    /// What held the pod up until then, in the order in which it was said, each thing once.
+    pub(super) fn reasons(&self, until: Nanos<Wall>) -> Vec<String> {
         let mut reasons = Vec::new();
-        for seen in &self.states {
+        for seen in self.states.iter().filter(|seen| seen.at <= until) {
             for reason in troubles(&seen.pod).map(|(reason, _)| reason.to_owned()) {
                 if !reasons.contains(&reason) {
                     reasons.push(reason);
@@ -110,10 +124,10 @@ impl History {
         reasons
     }
 
-    /// What holds the pod up now, as its status says it: the reason, and the words with it.
-    pub(super) fn trouble(&self) -> Option<String> {
-        let pod = self.pod()?;
-        let (reason, message) = troubles(pod).last()?;
+    /// What held the pod up then, as its status said it: the reason, and the words with it.
+    pub(super) fn trouble(&self, at: Nanos<Wall>) -> Option<String> {
+        let seen = self.states.iter().rfind(|seen| seen.at <= at)?;
+        let (reason, message) = troubles(&seen.pod).last()?;
         Some(if message.is_empty() {
             reason.to_owned()
         } else {
@@ -130,6 +144,15 @@ fn has_started(pod: &Pod) -> bool {
         .filter(|container| container.role == Role::Main)
         .peekable();
     main.peek().is_some() && main.all(|container| matches!(container.state, State::Running { .. }))
+}
+
+/// Ends of containers that ought to go on, as far as the status remembers them.
+fn failures(pod: &Pod) -> u32 {
+    let ended = |container: &Container| {
+        let failed = matches!(&container.state, State::Terminated(end) if end.exit_code != 0);
+        container.restarts + u32::from(failed)
+    };
+    pod.containers.iter().map(ended).sum()
 }
 
 pub(super) fn is_ready(pod: &Pod) -> bool {

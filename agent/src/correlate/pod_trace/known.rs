@@ -10,6 +10,7 @@ use super::{
     Config,
     history::History,
     owner_key,
+    phase::Phase,
     plot::{Closing, Plot},
     render, start,
     tree::{Evidence, Times, Told},
@@ -39,6 +40,8 @@ pub(super) struct Known {
     begun: Nanos<Wall>,
     touched: Nanos<Wall>,
     pub(super) gone: Option<Nanos<Wall>>,
+    /// Whether calls were lost while it was told.
+    pub(super) is_lossy: bool,
     written: HashSet<SpanId>,
 }
 
@@ -52,6 +55,7 @@ impl Known {
             begun: now,
             touched: now,
             gone: None,
+            is_lossy: false,
             written: HashSet::new(),
         }
     }
@@ -76,6 +80,7 @@ impl Known {
             return true;
         }
         if self.works.len() >= max_works {
+            self.is_lossy = true;
             return false;
         }
         self.works.insert(key, work);
@@ -137,6 +142,12 @@ impl Known {
         self.works.values().any(bound) || !self.written.is_empty()
     }
 
+    /// The kind of the controller that made the pod; empty if none did, or none is known.
+    pub(super) fn owner_kind(&self) -> Arc<str> {
+        let owner = self.history.pod().and_then(|pod| pod.owner.as_ref());
+        owner.map_or_else(|| "".into(), |owner| Arc::clone(&owner.kind))
+    }
+
     fn works(&self) -> Vec<Work> {
         self.works.values().cloned().collect()
     }
@@ -162,7 +173,7 @@ impl Known {
         plot: &Plot,
         reconciles: &[&Work],
         (closing, now): (Closing, Nanos<Wall>),
-    ) -> Vec<Span> {
+    ) -> (Vec<Span>, Vec<Phase>) {
         let works = self.works();
         let last = works.iter().map(|work| work.span.end).max();
         let now = if closing == Closing::Quiet {
@@ -174,13 +185,13 @@ impl Known {
         let title = plot.title(uid);
         let below = render::below(&title, &told, &works);
         if !self.is_local() {
-            return below;
+            return (below, told.phases);
         }
         let attributes = self.attributes(uid, plot, &told, closing);
         let mut root = render::root(&title, &told, attributes);
         root.error = self.error(&told, closing);
         root.links = plot.links(uid);
-        std::iter::once(root).chain(below).collect()
+        (std::iter::once(root).chain(below).collect(), told.phases)
     }
 
     /// Calls that were to be found in the pod's traces alone, and are in none of those that were written.
@@ -217,14 +228,14 @@ impl Known {
         {
             say(key, (&*owner.name).into());
         }
-        say("innerspan.outcome", closing.as_str().into());
-        let reasons = self.history.reasons();
-        if *plot == Plot::Start && !reasons.is_empty() {
-            say("innerspan.held_up_by", reasons.join(", ").as_str().into());
+        say(attr::INNERSPAN_OUTCOME, closing.as_str().into());
+        let reasons = plot.reasons(told, &self.history);
+        if !reasons.is_empty() {
+            say(attr::INNERSPAN_HELD_UP_BY, reasons.join(", ").as_str().into());
         }
         let unknown = self.unknown(closing);
         if !unknown.is_empty() {
-            say("innerspan.incomplete", unknown.join(", ").as_str().into());
+            say(attr::INNERSPAN_INCOMPLETE, unknown.join(", ").as_str().into());
         }
         attributes.extend(plot.attributes(told, self));
         attributes
@@ -237,6 +248,9 @@ impl Known {
             unknown.push("the pods of this node are not watched");
         } else if self.history.begins_in_the_middle() {
             unknown.push("the agent came in the middle of it");
+        }
+        if self.is_lossy {
+            unknown.push("there was no room for some of the work");
         }
         match closing {
             Closing::Evicted => unknown.push("too many pods were starting"),
@@ -251,7 +265,7 @@ impl Known {
         if closing.is_good() {
             return None;
         }
-        if let Some(trouble) = self.history.trouble() {
+        if let Some(trouble) = self.history.trouble(told.times.1) {
             return Some(trouble.into());
         }
         let failed = told.phases.iter().rev().find(|phase| phase.error.is_some());

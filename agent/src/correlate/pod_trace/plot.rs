@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{
+    history::History,
     identity,
     known::Known,
     render::Title,
@@ -73,6 +74,14 @@ impl Closing {
         }
     }
 
+    /// Whether the story came to an end of its own, and was not just broken off.
+    pub(super) fn is_an_end(self) -> bool {
+        matches!(
+            self,
+            Self::Ready | Self::Ended | Self::Deleted | Self::Removed | Self::GivenUp
+        )
+    }
+
     /// Whether what was to be came about, as far as is known.
     pub(super) fn is_good(self) -> bool {
         !matches!(self, Self::Ended | Self::Deleted | Self::GivenUp | Self::Evicted)
@@ -99,12 +108,13 @@ impl Plot {
     /// When it was over, and how, if it is.
     pub(super) fn end(&self, known: &Known) -> Option<(Nanos<Wall>, Closing)> {
         let history = &known.history;
-        let deleted = || known.gone.or(history.deleted()).map(|at| (at, Closing::Deleted));
+        let deleted = || history.deleted().or(known.gone).map(|at| (at, Closing::Deleted));
         match self {
             Self::Start => {
                 let ready = history.ready().map(|at| (at, Closing::Ready));
                 let ended = history.ended().map(|at| (at, Closing::Ended));
-                ready.or(ended).or_else(deleted)
+                // Whatever a pod says while it is taken away is not why.
+                ready.or_else(|| ended.into_iter().chain(deleted()).min_by_key(|(at, _)| *at))
             }
             Self::Stop { .. } => known.gone.map(|at| (at, Closing::Removed)),
             Self::Restart { .. } => self.runs(known).map(|at| (at, Closing::Ready)).or_else(deleted),
@@ -144,6 +154,14 @@ impl Plot {
                     Value::Integer((*run).into()),
                 ),
             ],
+        }
+    }
+
+    /// What held it up.
+    pub(super) fn reasons(&self, told: &Told, history: &History) -> Vec<String> {
+        match self {
+            Self::Start => start::reasons(told, history),
+            Self::Stop { .. } | Self::Restart { .. } => Vec::new(),
         }
     }
 

@@ -5,17 +5,18 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
-    critical_path::{self, Stretch},
     identity,
     phase::Phase,
     tree::Told,
     work::{Place, Work},
 };
-use crate::model::{
-    attr::{Attribute, Value},
-    pod::PodUid,
-    time::{Nanos, Wall},
-    trace::{Span, SpanId, SpanKind, TraceId},
+use crate::{
+    correlate::critical_path::{self, Part, Stretch},
+    model::{
+        attr::{self, Attribute, Value},
+        pod::PodUid,
+        trace::{Span, SpanId, SpanKind, TraceId},
+    },
 };
 
 /// `service.name` of what belongs to no single component.
@@ -41,13 +42,19 @@ impl Title {
 /// The root, with how much of it each phase was on the critical path.
 pub(super) fn root(title: &Title, told: &Told, mut attributes: Vec<Attribute>) -> Span {
     let (phases, times) = (&told.phases, told.times);
-    let path = critical_path::path(phases, times);
-    for (name, nanoseconds) in critical_path::sums(phases, &path) {
+    let part = |phase: &Phase| Part {
+        parent: phase.parent,
+        start: phase.start,
+        end: phase.end,
+    };
+    let parts: Vec<Part> = phases.iter().map(part).collect();
+    let path = critical_path::path(&parts, times);
+    for (name, nanoseconds) in critical_path::sums(&path, |at| phases[at].name) {
         let key = format!("innerspan.critical_path.{}", name.replace([' ', '-'], "_"));
         attributes.push((key.into(), Value::Number(seconds(nanoseconds))));
     }
-    let said: Arc<str> = "innerspan.critical_path".into();
-    attributes.push((said, Value::Text(say(phases, &path).into())));
+    let said = say(phases, &path);
+    attributes.push(("innerspan.critical_path".into(), Value::Text(said.into())));
     Span {
         service: SERVICE.into(),
         trace_id: title.trace_id,
@@ -74,7 +81,7 @@ fn say(phases: &[Phase], path: &[Stretch]) -> String {
         .iter()
         .filter(|stretch| length(stretch) >= shortest)
         .map(|stretch| {
-            let name = stretch.phase.map_or(critical_path::OTHER, |at| phases[at].name);
+            let name = stretch.part.map_or(critical_path::OTHER, |at| phases[at].name);
             format!("{name} {:.1?}", length(stretch))
         })
         .collect();
@@ -112,12 +119,19 @@ pub(super) fn below(title: &Title, told: &Told, works: &[Work]) -> Vec<Span> {
             start: phase.start,
             end: phase.end,
             error: phase.error.clone(),
-            attributes: phase.attributes.clone(),
+            attributes: attributes(phase),
             links: phase.links.clone(),
         })
         .collect();
     spans.extend(details(title, told, &ids, works));
     spans
+}
+
+/// A phase is told apart from the calls inside it by an attribute that they do not have.
+fn attributes(phase: &Phase) -> Vec<Attribute> {
+    let mark: Attribute = (attr::INNERSPAN_PHASE.into(), phase.name.into());
+    let phase = phase.attributes.iter().cloned();
+    std::iter::once(mark).chain(phase).collect()
 }
 
 /// Whether a call belongs to the time that is told of.

@@ -39,10 +39,8 @@ pub(super) fn tell(
         tree.add(Phase::of("sync", None, sync));
     }
     let made = said_by(&create, attr::CONTAINER_ID);
-    let start = tree.asked(Deed::StartContainer).into_iter();
-    let start = start
-        .filter(|start| made.is_some() && said_by(start, attr::CONTAINER_ID) == made)
-        .next_back();
+    let mut starts = tree.asked(Deed::StartContainer).into_iter();
+    let start = starts.rfind(|start| made.is_some() && said_by(start, attr::CONTAINER_ID) == made);
     let started = start.as_ref().map(Sighting::end);
     let parts = start.map(|start| ("start container", start));
     tree.parts(

@@ -16,6 +16,9 @@ use crate::model::{
     time::{Nanos, Wall},
 };
 
+/// As the condition `PodScheduled` says it.
+const UNSCHEDULABLE: &str = "Unschedulable";
+
 /// Writes of a pod's status that are shown; a start has three or four.
 const MAX_STATUS_WRITES: usize = 8;
 /// Synchronisations that are shown: of a start that fails for hours, the first ones.
@@ -30,7 +33,11 @@ pub(super) fn tell(evidence: &Evidence<'_>) -> Told {
     start.notice();
     start.waits();
     start.status_writes();
-    start.0.finish()
+    let excluded = start.excluded();
+    Told {
+        excluded,
+        ..start.0.finish()
+    }
 }
 
 /// The API server's write; its own time stamp has whole seconds only.
@@ -55,28 +62,20 @@ pub(super) fn creation<'a>(evidence: &'a Evidence<'_>) -> Option<Sighting<'a>> {
         })
 }
 
-/// When the pod was ready, or gave up, or now.
+/// When the pod was ready, or it was clear that it would not be, or now.
 fn end(evidence: &Evidence<'_>) -> Nanos<Wall> {
     let history = evidence.history;
-    let last = history.ready().or(history.ended()).or(history.deleted());
-    last.unwrap_or(evidence.now)
+    let failed = || history.ended().into_iter().chain(history.deleted()).min();
+    history.ready().or_else(failed).unwrap_or(evidence.now)
 }
 
-/// Nanoseconds in which images were pulled or containers ran that had to end first: no part of the pod startup latency
-/// that SIG Scalability defines.
-fn excluded(phases: &[Phase]) -> u64 {
-    let mut times: Vec<_> = phases
-        .iter()
-        .filter(|phase| matches!(phase.name, "pull" | "init"))
-        .map(|phase| (phase.start.count(), phase.end.count()))
-        .collect();
-    times.sort_unstable();
-    let (mut sum, mut until) = (0, 0);
-    for (start, end) in times {
-        sum += end.saturating_sub(start.max(until));
-        until = until.max(end);
-    }
-    sum
+/// What held the start up: what the pod's status said, and what it did not say where the pod was not on this node yet.
+pub(super) fn reasons(told: &Told, history: &History) -> Vec<String> {
+    let said = history.reasons(told.times.1);
+    let no_node = |phase: &Phase| phase.name == "scheduling cycle" && phase.error.is_some();
+    let unscheduled = told.phases.iter().any(no_node) && !said.iter().any(|reason| reason == UNSCHEDULABLE);
+    let unscheduled = unscheduled.then(|| UNSCHEDULABLE.to_owned());
+    unscheduled.into_iter().chain(said).collect()
 }
 
 /// How long it took: to the first instant at which all containers were seen running, and the same as SIG Scalability's
@@ -87,11 +86,11 @@ pub(super) fn totals(told: &Told, history: &History) -> Vec<Attribute> {
         return Vec::new();
     };
     let whole = started.count().saturating_sub(begun.count());
-    let counted = whole.saturating_sub(excluded(&told.phases));
+    let counted = whole.saturating_sub(told.excluded);
     let rounded = begun.count().saturating_sub(pod.created.count());
     [
-        ("innerspan.pod_start.end_to_end", whole),
-        ("innerspan.pod_start.sli", counted),
+        (attr::INNERSPAN_POD_START_END_TO_END, whole),
+        (attr::INNERSPAN_POD_START_SLI, counted),
         ("innerspan.pod_start.creation_rounding", rounded),
     ]
     .map(|(key, nanoseconds)| (key.into(), Value::Number(seconds(nanoseconds))))
@@ -140,17 +139,27 @@ impl<'a> Start<'a> {
         let Some(last) = cycles.iter().map(|(_, seen)| seen.end()).max() else {
             return Vec::new();
         };
+        // The scheduler may hear of the pod before whoever made it has its answer.
+        let queued = cycles
+            .first()
+            .map_or(queued, |(_, seen)| queued.min(seen.start()));
         let schedule = self.add(Phase::new("schedule", "kube-scheduler", None, (queued, last)));
         for seen in self.0.seen(Deed::Schedule) {
             self.0.phases[schedule].tell(&seen);
         }
+        let mut unplaced = self.0.seen(Deed::Choose);
+        unplaced.retain(Sighting::failed);
         let mut waited_since = queued;
         for (name, seen) in cycles {
             if name == "scheduling cycle" && waited_since < seen.start() {
                 let wait = (waited_since, seen.start());
                 self.add(Phase::new("queue", "kube-scheduler", Some(schedule), wait));
             }
-            self.add(Phase::of(name, Some(schedule), seen));
+            let at = self.add(Phase::of(name, Some(schedule), seen));
+            let times = (seen.start(), seen.end());
+            if unplaced.iter().any(|choice| choice.is_within(times)) {
+                self.0.phases[at].error = Some("no node fits".into());
+            }
             waited_since = seen.end();
         }
         self.0.phases[schedule].error = None;
@@ -189,10 +198,16 @@ impl<'a> Start<'a> {
             ("create container", self.0.asked(Deed::CreateContainer)),
             ("start container", self.0.asked(Deed::StartContainer)),
         ];
-        let parts: Vec<_> = found
+        let mut parts: Vec<_> = found
             .into_iter()
             .flat_map(|(name, found)| found.into_iter().map(move |seen| (name, seen)))
             .collect();
+        // Volumes are looked after in every synchronisation; the start waits for them before it has a sandbox.
+        let sandboxes = parts.iter().filter(|(name, _)| *name == "sandbox");
+        let sandbox = sandboxes.map(|(_, seen)| seen.start()).min();
+        parts.retain(|(name, seen)| {
+            *name != "volumes" || sandbox.is_none_or(|sandbox| seen.start() < sandbox)
+        });
         let mut shown = 0;
         for (index, sync) in self.0.seen(Deed::Sync).iter().enumerate() {
             let times = (sync.start(), sync.end());
@@ -264,31 +279,28 @@ impl<'a> Start<'a> {
             .collect()
     }
 
-    /// A container that had to end, or that ended too early, ran until the kubelet looked after the pod again.
+    /// A container that had to end or to start first, or that ended too early, ran until the kubelet went on.
     fn runs(&mut self, name: &str, role: Role) {
         let starts = self.starts_of(name);
-        let is_init = role == Role::Init;
         for (index, (_, started)) in starts.iter().enumerate() {
-            let is_last = index + 1 == starts.len();
-            if is_last && !is_init && !self.has_ended(name) {
-                continue;
-            }
-            let next = self
-                .0
-                .phases
-                .iter()
+            let phases = self.0.phases.iter();
+            let next = phases
                 .filter(|phase| matches!(phase.name, "sync" | "create container") && phase.start > *started)
                 .map(|phase| phase.start)
                 .min();
+            let is_last = index + 1 == starts.len();
+            let kind = match role {
+                Role::Init => "init",
+                Role::Sidecar if next.is_some() => "sidecar",
+                Role::Main if !is_last || self.has_ended(name) => "run",
+                Role::Sidecar | Role::Main => continue,
+            };
             let end = next.unwrap_or(self.0.times.1).min(self.0.times.1);
-            let mut run = Phase::new(
-                if is_init { "init" } else { "run" },
-                "kubelet",
-                None,
-                (*started, end),
-            );
+            let mut run = Phase::new(kind, "kubelet", None, (*started, end));
             run.set(attr::K8S_CONTAINER_NAME, name.into());
-            if !is_init && let Some(trouble) = self.0.evidence.history.trouble() {
+            if kind == "run"
+                && let Some(trouble) = self.0.evidence.history.trouble(self.0.times.1)
+            {
                 run.error = Some(trouble.into());
             }
             self.add(run);
@@ -347,9 +359,8 @@ impl<'a> Start<'a> {
             .phases
             .iter()
             .filter(|phase| phase.name == "start container");
-        if let Some(started) = starts.map(|phase| phase.end).max()
-            && started < observed
-        {
+        let started = starts.map(|phase| phase.end).filter(|end| *end < observed).max();
+        if let Some(started) = started {
             self.add(Phase::new("observe", "kubelet", None, (started, observed)));
         }
     }
@@ -360,7 +371,7 @@ impl<'a> Start<'a> {
             return;
         };
         for container in &pod.containers {
-            if !container.has_readiness_probe && !container.has_startup_probe {
+            if !container.is_probed {
                 continue;
             }
             let ready = self.0.evidence.history.container_ready(&container.name);
@@ -391,5 +402,38 @@ impl<'a> Start<'a> {
         for write in writes.iter().take(MAX_STATUS_WRITES) {
             self.0.write("status", write);
         }
+    }
+
+    /// Nanoseconds in which images were pulled or containers ran that had to end first: no part of the pod startup
+    /// latency that SIG Scalability defines. A pull that failed goes on until the image is there, as the kubelet counts.
+    fn excluded(&self) -> u64 {
+        let there: Vec<_> = self
+            .0
+            .seen(Deed::Image)
+            .iter()
+            .filter(|image| !image.failed())
+            .map(Sighting::end)
+            .collect();
+        let phases = self.0.phases.iter();
+        let mut times: Vec<(u64, u64)> = phases
+            .filter(|phase| matches!(phase.name, "pull" | "init"))
+            .map(|phase| {
+                let is_over = phase.error.is_none();
+                let until = there.iter().copied().filter(|at| *at >= phase.end).min();
+                let end = if is_over {
+                    phase.end
+                } else {
+                    until.unwrap_or(self.0.times.1)
+                };
+                (phase.start.count(), end.count())
+            })
+            .collect();
+        times.sort_unstable();
+        let (mut sum, mut until) = (0, 0);
+        for (start, end) in times {
+            sum += end.saturating_sub(start.max(until));
+            until = until.max(end);
+        }
+        sum
     }
 }

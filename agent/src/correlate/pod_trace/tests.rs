@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 
-use self::node::{Node, POD, Script, lines, pod_n, tree};
+use self::node::{Node, POD, Script, lines, tree};
 use super::*;
 
 /// What several orders of the same sightings give: the trace of the pod's start.
@@ -75,6 +75,39 @@ fn what_is_done_for_a_pod_after_its_start_is_no_part_of_it() {
     assert!(spans.len() > 10);
 }
 
+#[test]
+fn who_asks_is_told_of_what_goes_on_and_of_what_is_over() {
+    let mut node = Node::new();
+    let mut rest = starts::complete(POD).in_order(0);
+    let ready = rest.iter().rposition(|told| matches!(told, node::Told::Pod(_)));
+    let ready = rest.remove(ready.unwrap());
+    let known = |asked: &Node| {
+        let known = asked.traces.summaries(node::at(2_000));
+        let line = |known: &Summary| {
+            let took = known.end.since(&known.start).as_millis();
+            format!(
+                "{} of {}/{} {} {took}",
+                known.story, known.namespace, known.name, known.outcome
+            )
+        };
+        known.iter().map(line).collect::<Vec<_>>()
+    };
+    let latest = |asked: &Node, wanted: &str| {
+        let trace = asked.traces.latest(|one| one.name == wanted, node::at(2_000));
+        trace.map(|trace| (trace.outcome, trace.spans.len() > 10))
+    };
+    node.feed(&rest);
+    assert_eq!(known(&node), ["pod start of default/web-00000 open 1900"]);
+    assert_eq!(latest(&node, "web-00000"), Some(("open", true)));
+    assert_eq!(latest(&node, "web-00001"), None);
+    for told in [&[ready][..], &[]] {
+        node.feed(told);
+        assert_eq!(known(&node), ["pod start of default/web-00000 ready 1680"]);
+        assert_eq!(latest(&node, "web-00000"), Some(("ready", true)));
+        node.tick(1_000_000);
+    }
+}
+
 proptest! {
     /// Many pods come and go: what is remembered stays bounded, and every pod is told of once.
     #[test]
@@ -86,8 +119,8 @@ proptest! {
                 *roots.entry(PodUid::parse(&format!("{:?}", span.trace_id)).unwrap()).or_default() += 1;
             }
         };
-        for (index, whole) in starts.iter().enumerate() {
-            let script = starts::complete(pod_n(index as u32)).in_order(index as u64);
+        for (pod, whole) in (1_u32..).zip(&starts) {
+            let script = starts::complete(pod).in_order(pod.into());
             let part = if *whole { script.len() } else { script.len() / 2 };
             node.feed(&script[..part]);
             count(node.tick(1_000));
@@ -100,6 +133,6 @@ proptest! {
         node.traces.finish(Nanos::new(0), &mut last);
         count(last);
         prop_assert!(roots.values().all(|times| *times == 1));
-        prop_assert!(node.traces.kept.len() <= node.traces.config.max_kept);
+        prop_assert!(node.traces.kept.iter().count() <= node.traces.config.max_kept);
     }
 }

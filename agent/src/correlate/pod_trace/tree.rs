@@ -33,6 +33,8 @@ pub(super) struct Told {
     pub(super) times: Times,
     /// A parent stands before its parts.
     pub(super) phases: Vec<Phase>,
+    /// Nanoseconds of a start that do not count in its latency.
+    pub(super) excluded: u64,
 }
 
 impl Evidence<'_> {
@@ -179,6 +181,7 @@ impl<'a> Tree<'a> {
         Told {
             times: self.times,
             phases: self.phases,
+            excluded: 0,
         }
     }
 }

@@ -24,8 +24,10 @@ pub(super) enum Deed {
     Transaction,
     /// One attempt of the scheduler.
     Schedule,
-    /// Choosing a node.
+    /// Choosing a node, and setting it aside for the pod.
     SchedulingCycle,
+    /// Choosing a node.
+    Choose,
     /// Telling the API server the choice.
     BindingCycle,
     /// The kubelet heard of the pod.
@@ -107,6 +109,7 @@ impl Deed {
             "status.syncPod" => Self::ReportStatus,
             "scheduleOnePod" => Self::Schedule,
             "schedulingCycle" => Self::SchedulingCycle,
+            "schedulePod" => Self::Choose,
             "bindingCycle" => Self::BindingCycle,
             "cni.Setup" | "cni.setup_pod_network" => Self::Network,
             "unpack" | "pkg.unpack.unpacker.unpack" => Self::Unpack,

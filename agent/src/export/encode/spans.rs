@@ -22,6 +22,19 @@ use crate::model::{
 pub fn spans(spans: Vec<Span>, node: &ResourceAttributes) -> Option<Payload> {
     let mut tally = Tally::default();
     tally.add(Component::Innerspan, spans.len() as u64);
+    (!spans.is_empty()).then(|| Payload {
+        signal: Signal::Traces,
+        body: request(spans, node).encode_to_vec().into(),
+        tally,
+    })
+}
+
+/// The same request as OTLP/JSON, which any receiver of that takes.
+pub fn json(spans: Vec<Span>, node: &ResourceAttributes) -> serde_json::Result<String> {
+    serde_json::to_string(&request(spans, node))
+}
+
+fn request(spans: Vec<Span>, node: &ResourceAttributes) -> ExportTraceServiceRequest {
     let mut services: BTreeMap<Arc<str>, Vec<Encoded>> = BTreeMap::new();
     for span in spans {
         services
@@ -29,25 +42,18 @@ pub fn spans(spans: Vec<Span>, node: &ResourceAttributes) -> Option<Payload> {
             .or_default()
             .push(encode_span(span));
     }
-    let resource_spans: Vec<ResourceSpans> = services
-        .into_iter()
-        .map(|(service, spans)| ResourceSpans {
-            resource: Some(resource(&service, node)),
-            scope_spans: vec![ScopeSpans {
-                scope: Some(scope()),
-                spans,
-                ..ScopeSpans::default()
-            }],
-            ..ResourceSpans::default()
-        })
-        .collect();
-    (!resource_spans.is_empty()).then(|| Payload {
-        signal: Signal::Traces,
-        body: ExportTraceServiceRequest { resource_spans }
-            .encode_to_vec()
-            .into(),
-        tally,
-    })
+    let resource_spans = services.into_iter().map(|(service, spans)| ResourceSpans {
+        resource: Some(resource(&service, node)),
+        scope_spans: vec![ScopeSpans {
+            scope: Some(scope()),
+            spans,
+            ..ScopeSpans::default()
+        }],
+        ..ResourceSpans::default()
+    });
+    ExportTraceServiceRequest {
+        resource_spans: resource_spans.collect(),
+    }
 }
 
 fn encode_span(span: Span) -> Encoded {

@@ -1,4 +1,4 @@
-//! The watch against a scripted API server on loopback: every request waits for the test's answer.
+//! The watches against a scripted API server on loopback: every request waits for the test's answer.
 
 use std::{convert::Infallible, fs, io, time::Duration};
 
@@ -12,6 +12,8 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
+use kube::runtime::watcher;
+use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
@@ -22,6 +24,12 @@ use tokio::{
 
 use super::*;
 
+mod node;
+mod pods;
+
+/// The instant of everything.
+const NOW: Nanos<Wall> = Nanos::new(1_800_000_000_000_000_007);
+
 type Body = BoxBody<Bytes, io::Error>;
 
 /// A request that waits for its answer.
@@ -30,11 +38,22 @@ struct Call {
     answer: oneshot::Sender<Response<Body>>,
 }
 
-/// The node watch, and the API server it talks to.
-struct Cluster {
+/// One kind of object at the API server: what is asked for it.
+struct Script {
+    path: &'static str,
+    /// The only objects that may be asked for.
+    fields: &'static str,
     calls: mpsc::Receiver<Call>,
+}
+
+/// Both watches, and the API server they talk to.
+struct Cluster {
+    nodes: Script,
+    pods: Script,
     attributes: watch::Receiver<ResourceAttributes>,
-    watch: JoinHandle<()>,
+    events: mpsc::Receiver<PodEvent>,
+    registry: Registry,
+    running: JoinHandle<()>,
     _kubeconfig: TempDir,
 }
 
@@ -42,8 +61,12 @@ impl Cluster {
     async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = format!("http://{}", listener.local_addr().unwrap());
-        let (sender, calls) = mpsc::channel(1);
-        tokio::spawn(serve(listener, sender));
+        let (nodes_sender, nodes) = Script::new("/api/v1/nodes", "metadata.name%3Dnode-1");
+        let (pods_sender, pods) = Script::new("/api/v1/pods", "spec.nodeName%3Dnode-1");
+        tokio::spawn(serve(
+            listener,
+            [(nodes.path, nodes_sender), (pods.path, pods_sender)],
+        ));
         let folder = TempDir::new().unwrap();
         let kubeconfig = folder.path().join("kubeconfig");
         let contents = json!({
@@ -64,66 +87,77 @@ impl Cluster {
             name: "host-1".to_owned(),
             machine_id: "abcd".to_owned(),
         };
-        let (watch, attributes) = NodeWatch::new(config, host);
+        let (cluster, attributes, events) = super::Cluster::new(config, host, || NOW);
+        let mut registry = Registry::default();
+        cluster.metrics().register(&mut registry);
         Self {
-            calls,
+            nodes,
+            pods,
             attributes,
-            watch: tokio::spawn(watch.run()),
+            events,
+            registry,
+            running: tokio::spawn(cluster.run()),
             _kubeconfig: folder,
         }
     }
+}
 
-    /// The next request, which must be for this node alone.
-    async fn call(&mut self, kind: &str) -> oneshot::Sender<Response<Body>> {
-        let call = within(self.calls.recv()).await.unwrap();
-        assert!(call.path.starts_with("/api/v1/nodes?"), "{}", call.path);
-        assert!(
-            call.path.contains("fieldSelector=metadata.name%3Dnode-1"),
-            "{}",
-            call.path
-        );
-        let is_watch = call.path.contains("watch=true");
-        assert_eq!(is_watch, kind == "watch", "expected a {kind}: {}", call.path);
-        call.answer
+impl Script {
+    fn new(path: &'static str, fields: &'static str) -> (mpsc::Sender<Call>, Self) {
+        let (sender, calls) = mpsc::channel(1);
+        (sender, Self { path, fields, calls })
     }
 
-    async fn list(&mut self, zone: &str) {
+    /// The next request, which must be for what is this node's alone.
+    async fn call(&mut self, parameters: &[&str]) -> oneshot::Sender<Response<Body>> {
+        let Call { path, answer } = within(self.calls.recv()).await.unwrap();
+        let (_, query) = path.split_once('?').unwrap();
+        let has = |parameter: &str| query.split('&').any(|given| given == parameter);
+        assert!(has(&format!("fieldSelector={}", self.fields)), "{path}");
+        assert!(parameters.iter().all(|parameter| has(parameter)), "{path}");
+        assert_eq!(has("watch=true"), !parameters.is_empty(), "{path}");
+        answer
+    }
+
+    /// Answers the next request, which must be for a list.
+    async fn list(&mut self, version: &str, items: &[Value]) {
         let list = json!({
-            "kind": "NodeList", "apiVersion": "v1",
-            "metadata": { "resourceVersion": "10" }, "items": [node(zone)],
+            "kind": "List", "apiVersion": "v1",
+            "metadata": { "resourceVersion": version }, "items": items,
         });
-        answer(self.call("list").await, StatusCode::OK, &list);
+        answer(self.call(&[]).await, StatusCode::OK, &list);
     }
 
-    /// Takes the next watch; dropping what is returned breaks its connection.
-    async fn watch(&mut self) -> Events {
+    /// Takes the next request, which must be for what comes after a version; dropping what is returned breaks the
+    /// connection.
+    async fn watch(&mut self, version: &str) -> Events {
         let (events, receiver) = mpsc::channel(1);
         let body = BodyExt::boxed(StreamBody::new(frames(receiver)));
-        self.call("watch").await.send(Response::new(body)).unwrap();
+        let after = format!("resourceVersion={version}");
+        let call = self
+            .call(&["watch=true", "allowWatchBookmarks=true", &after])
+            .await;
+        call.send(Response::new(body)).unwrap();
         Events(events)
     }
 
-    /// Waits until an attribute has a value.
-    async fn expect(&mut self, key: &str, value: &str) {
-        let has = |attributes: &ResourceAttributes| attributes.iter().any(|pair| pair == (key, value));
-        within(self.attributes.wait_for(has)).await.unwrap();
-    }
-
-    fn seen(&self) -> Vec<(String, String)> {
-        let attributes = self.attributes.borrow();
-        attributes
-            .iter()
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .collect()
+    /// Refuses the next request.
+    async fn refuse(&mut self, code: StatusCode) {
+        answer(self.call(&[]).await, code, &status(code.as_u16(), "refused"));
     }
 }
 
-struct Events(mpsc::Sender<Bytes>);
+/// What the API server tells; none for the end of a watch that has lasted long enough.
+struct Events(mpsc::Sender<Option<Bytes>>);
 
 impl Events {
     async fn send(&self, kind: &str, object: Value) {
         let line = format!("{}\n", json!({ "type": kind, "object": object }));
-        self.0.send(line.into()).await.unwrap();
+        self.0.send(Some(line.into())).await.unwrap();
+    }
+
+    async fn end(self) {
+        self.0.send(None).await.unwrap();
     }
 }
 
@@ -131,27 +165,28 @@ async fn within<T>(future: impl Future<Output = T>) -> T {
     time::timeout(Duration::from_secs(30), future).await.unwrap()
 }
 
-/// Lines as they come; the end of the script is a broken connection, not the end of the body.
-fn frames(receiver: mpsc::Receiver<Bytes>) -> impl Stream<Item = io::Result<Frame<Bytes>>> {
+/// Lines as they come; a script that ends without an end is a broken connection.
+fn frames(receiver: mpsc::Receiver<Option<Bytes>>) -> impl Stream<Item = io::Result<Frame<Bytes>>> {
     stream::unfold(Some(receiver), async |receiver| {
         let mut receiver = receiver?;
         match receiver.recv().await {
-            Some(line) => Some((Ok(Frame::data(line)), Some(receiver))),
+            Some(line) => Some((Ok(Frame::data(line?)), Some(receiver))),
             None => Some((Err(io::ErrorKind::ConnectionReset.into()), None)),
         }
     })
 }
 
-async fn serve(listener: TcpListener, calls: mpsc::Sender<Call>) {
+async fn serve(listener: TcpListener, scripts: [(&'static str, mpsc::Sender<Call>); 2]) {
     loop {
         let (stream, _) = listener.accept().await.unwrap();
-        let calls = calls.clone();
+        let scripts = scripts.clone();
         let service = service_fn(move |request: Request<Incoming>| {
-            let calls = calls.clone();
+            let scripts = scripts.clone();
             async move {
                 let (answer, answered) = oneshot::channel();
                 let path = request.uri().to_string();
-                calls.send(Call { path, answer }).await.unwrap();
+                let script = scripts.iter().find(|(path, _)| *path == request.uri().path());
+                script.unwrap().1.send(Call { path, answer }).await.unwrap();
                 Ok::<_, Infallible>(answered.await.unwrap())
             }
         });
@@ -175,119 +210,19 @@ fn status(code: u16, reason: &str) -> Value {
     })
 }
 
-fn node(zone: &str) -> Value {
-    json!({
-        "kind": "Node", "apiVersion": "v1",
-        "metadata": {
-            "name": "node-1", "uid": "6f1c1c0e", "resourceVersion": "10",
-            "labels": {
-                "kubernetes.io/hostname": "node-1.local",
-                "topology.kubernetes.io/region": "eu",
-                "topology.kubernetes.io/zone": zone,
-            },
-        },
-        "spec": { "providerID": "aws:///eu-1a/i-0123" },
-        "status": { "nodeInfo": { "machineID": "ffff" }, "images": [{ "names": ["a"], "sizeBytes": 1 }] },
-    })
-}
-
-#[tokio::test]
-async fn the_node_is_what_the_host_says_until_the_api_server_knows_better() {
-    let mut cluster = Cluster::start().await;
-    let known = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
-        pairs
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-            .collect()
-    };
-    let local = known(&[
-        ("host.id", "abcd"),
-        ("host.name", "host-1"),
-        ("k8s.cluster.name", "lab"),
-        ("k8s.node.name", "node-1"),
-        ("team", "a"),
-    ]);
-    assert_eq!(cluster.seen(), local);
-    cluster.list("eu-1a").await;
-    cluster.expect("cloud.region", "eu").await;
-    let all = known(&[
-        ("cloud.availability_zone", "eu-1a"),
-        ("cloud.region", "eu"),
-        ("host.id", "i-0123"),
-        ("host.name", "node-1.local"),
-        ("k8s.cluster.name", "lab"),
-        ("k8s.node.name", "node-1"),
-        ("k8s.node.uid", "6f1c1c0e"),
-        ("team", "a"),
-    ]);
-    assert_eq!(cluster.seen(), all);
-}
-
-#[tokio::test]
-async fn a_changed_label_changes_the_attributes_and_anything_else_does_not() {
-    let mut cluster = Cluster::start().await;
-    cluster.list("a").await;
-    let events = cluster.watch().await;
-    cluster.expect("cloud.availability_zone", "a").await;
-    cluster.attributes.mark_unchanged();
-    let mut heartbeat = node("a");
-    heartbeat["status"]["conditions"] = json!([{ "type": "Ready" }]);
-    events.send("MODIFIED", heartbeat).await;
-    events.send("MODIFIED", node("b")).await;
-    within(cluster.attributes.changed()).await.unwrap();
-    cluster.expect("cloud.availability_zone", "b").await;
-}
-
-#[tokio::test]
-async fn a_watch_whose_version_is_gone_lists_again() {
-    let mut cluster = Cluster::start().await;
-    cluster.list("a").await;
-    let events = cluster.watch().await;
-    events.send("ERROR", status(410, "Expired")).await;
-    cluster.list("b").await;
-    cluster.expect("cloud.availability_zone", "b").await;
-}
-
-#[tokio::test]
-async fn a_broken_connection_is_taken_up_again() {
-    let mut cluster = Cluster::start().await;
-    cluster.list("a").await;
-    drop(cluster.watch().await);
-    let events = cluster.watch().await;
-    events.send("MODIFIED", node("b")).await;
-    cluster.expect("cloud.availability_zone", "b").await;
-}
-
-#[tokio::test]
-async fn a_refused_watch_keeps_what_the_host_knows_and_tries_again() {
-    let mut cluster = Cluster::start().await;
-    let call = cluster.call("list").await;
-    answer(call, StatusCode::FORBIDDEN, &status(403, "Forbidden"));
-    let call = cluster.call("list").await;
-    assert_eq!(cluster.seen()[0], ("host.id".to_owned(), "abcd".to_owned()));
-    answer(
-        call,
-        StatusCode::INTERNAL_SERVER_ERROR,
-        &status(500, "InternalError"),
-    );
-    cluster.list("a").await;
-    cluster.expect("host.id", "i-0123").await;
-    assert!(!cluster.watch.is_finished());
-}
-
 #[test]
 fn only_what_the_user_can_put_right_is_a_trouble() {
     let failed = |code| {
         let status = serde_json::from_value(status(code, "x")).unwrap();
         watcher::Error::InitialListFailed(kube::Error::Api(status))
     };
-    assert_eq!(Trouble::of(&failed(403)), Some(Trouble::Forbidden));
-    assert_eq!(Trouble::of(&failed(401)), Some(Trouble::Unauthorized));
-    assert_eq!(Trouble::of(&failed(500)), Some(Trouble::Unreachable));
-    assert_eq!(Trouble::of(&failed(410)), None);
-    assert_eq!(Trouble::of(&watcher::Error::NoResourceVersion), None);
-    for rule in RULES {
-        let hint = Trouble::Forbidden.to_string();
+    for rule in RULES.iter().copied() {
+        assert_eq!(Trouble::of(&failed(403), rule), Some(Trouble::Forbidden(rule)));
+        assert_eq!(Trouble::of(&failed(401), rule), Some(Trouble::Unauthorized));
+        assert_eq!(Trouble::of(&failed(500), rule), Some(Trouble::Unreachable));
+        assert_eq!(Trouble::of(&failed(410), rule), None);
+        assert_eq!(Trouble::of(&watcher::Error::NoResourceVersion, rule), None);
+        let hint = Trouble::Forbidden(rule).to_string();
         assert!(
             hint.contains(rule.resource) && rule.verbs.iter().all(|verb| hint.contains(verb)),
             "{hint}"

@@ -8,6 +8,7 @@ use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric as _},
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
+    registry::Unit,
 };
 
 use super::{Probe, State};
@@ -39,6 +40,37 @@ impl Collector for Metrics {
                 MetricType::Counter,
             )?;
             ConstCounter::new(execs).encode(count)?;
+        }
+        self.encode_run_times(&mut encoder)
+    }
+}
+
+impl Metrics {
+    /// The programs' own time in the processes that they are in.
+    fn encode_run_times(&self, encoder: &mut DescriptorEncoder) -> Result<(), fmt::Error> {
+        let run_times: Vec<_> = self.0.run_times().collect();
+        if run_times.is_empty() {
+            return Ok(());
+        }
+        let mut runs = encoder.encode_descriptor(
+            "innerspan_ingest_probe_runs",
+            "Runs of each eBPF program, counted while kernel.bpf_stats_enabled is 1",
+            None,
+            MetricType::Counter,
+        )?;
+        for (program, run_time) in &run_times {
+            let labels = [("program", *program)];
+            ConstCounter::new(run_time.runs).encode(runs.encode_family(&labels)?)?;
+        }
+        let mut seconds = encoder.encode_descriptor(
+            "innerspan_ingest_probe_run",
+            "Time that each eBPF program has run, without that of the trap that starts it",
+            Some(&Unit::Seconds),
+            MetricType::Counter,
+        )?;
+        for (program, run_time) in &run_times {
+            let labels = [("program", *program)];
+            ConstCounter::new(run_time.time.as_secs_f64()).encode(seconds.encode_family(&labels)?)?;
         }
         Ok(())
     }

@@ -133,8 +133,9 @@ func leaf(number uint64) error {
 // Stub looks like a generated client: nothing that matters comes after its last call.
 //
 //go:noinline
-func Stub(number uint64) (*Pod, error) {
+func Stub(key string, number uint64) (*Pod, error) {
 	pod := &spare
+	pod.Name = key
 	err := invoke(number)
 	if err != nil {
 		return nil, err
@@ -155,13 +156,17 @@ func invoke(number uint64) error {
 func timed(work func()) string {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	const thread = 1
-	var before, after syscall.Rusage
-	_ = syscall.Getrusage(thread, &before)
+	before := spent()
 	work()
-	_ = syscall.Getrusage(thread, &after)
-	spent := func(usage *syscall.Rusage) int64 { return usage.Utime.Nano() + usage.Stime.Nano() }
-	return fmt.Sprint(spent(&after) - spent(&before))
+	return fmt.Sprint(spent() - before)
+}
+
+// The clock of this thread: getrusage is behind by up to a tick.
+func spent() int64 {
+	const threadClock = 3
+	var now syscall.Timespec
+	_, _, _ = syscall.RawSyscall(syscall.SYS_CLOCK_GETTIME, threadClock, uintptr(unsafe.Pointer(&now)), 0)
+	return now.Nano()
 }
 
 func catch(really bool) {
@@ -249,7 +254,7 @@ func run(command string, count int) string {
 	case "stub":
 		return timed(func() {
 			for number := range count {
-				_, _ = Stub(uint64(number))
+				_, _ = Stub("/registry/leases/node", uint64(number))
 			}
 		})
 	case "hang":

@@ -7,7 +7,7 @@ use crate::{
     correlate::calls::Fate,
     model::{
         attr::{self, Value},
-        pod::{Condition, Container, Owner, Role, State},
+        pod::{Condition, Container, Owner, Phase, Role, State},
         trace::{SpanContext, SpanId, SpanKind, TraceId},
     },
 };
@@ -21,10 +21,6 @@ pub(super) const POD: u32 = 0;
 
 pub(super) fn uid(pod: u32) -> String {
     format!("00000000-0000-4000-8000-{pod:012x}").replace("00000000-0000", "0f8fad5b-d9cb")
-}
-
-pub(super) fn pod_n(pod: u32) -> u32 {
-    pod
 }
 
 pub(super) fn at(ms: u64) -> Nanos<Wall> {
@@ -272,8 +268,7 @@ pub(super) fn container(name: &str, role: Role) -> Container {
         name: name.into(),
         role,
         image: "image:1".into(),
-        has_readiness_probe: false,
-        has_startup_probe: false,
+        is_probed: false,
         id: "".into(),
         state: State::Waiting {
             reason: "".into(),
@@ -282,7 +277,6 @@ pub(super) fn container(name: &str, role: Role) -> Container {
         last_end: None,
         restarts: 0,
         is_ready: false,
-        is_started: false,
     }
 }
 
@@ -327,7 +321,7 @@ impl Node {
     pub(super) fn new() -> Self {
         let config = Config {
             linger: Duration::from_secs(12),
-            give_up: Duration::from_secs(600),
+            give_up: Duration::from_mins(10),
             max_pods: MAX_PODS,
             max_works: 256,
             max_kept: 4,

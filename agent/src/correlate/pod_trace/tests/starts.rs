@@ -184,7 +184,7 @@ fn init_containers_and_probes_have_their_time() {
     let script = Script::of(POD)
         .seen(50, |pod| {
             pod.containers = vec![container("setup", Role::Init), container("main", Role::Main)];
-            pod.containers[1].has_readiness_probe = true;
+            pod.containers[1].is_probed = true;
         })
         .call("kubelet SyncPod", (100, 300), ours)
         .inner(1, create, (110, 150), &named("setup", "c1"))

@@ -19,7 +19,7 @@ use abi::go_call::{
     record::{Begin, End},
 };
 use aya::maps::{Map, MapData, MapError, RingBuf};
-use link::{Method, Object, Point, Probes, Uprobe};
+use link::{Method, Object, Point, Probes, RunTime, Uprobe};
 
 use super::{
     record::Record,
@@ -67,7 +67,9 @@ pub enum Refused {
     Table(#[source] MapError),
     #[error("the kernel does not attach to it; the agent needs the capability SYS_PTRACE")]
     Attach(#[source] io::Error),
-    #[error("the kernel does not attach to it; before Linux 6.6 the agent needs the capability SYS_ADMIN")]
+    #[error(
+        "the kernel does not attach to it; before Linux 6.6 the agent needs the capability SYS_ADMIN (chart: olderKernels)"
+    )]
     AttachEach(#[source] io::Error),
 }
 
@@ -176,6 +178,11 @@ impl Programs {
                 take(record);
             }
         }
+    }
+
+    pub(in crate::ingest::probe) fn run_times(&self) -> [(&'static str, Option<RunTime>); 2] {
+        let Uprobes { enter, leave } = &self.uprobes;
+        [(ENTER, enter.run_time()), (LEAVE, leave.run_time())]
     }
 
     fn refused(&self, error: io::Error) -> Refused {

@@ -15,7 +15,7 @@ pub use self::{
 };
 use abi::go_call;
 
-use super::signature::{self, Type, Variable};
+use super::signature::{self, Variable};
 use crate::model::{attr, call::Operation, trace::SpanKind};
 
 /// The embedded catalogue, one file for each component.
@@ -43,8 +43,19 @@ pub struct Service {
 pub struct Function {
     pub operation: Arc<Operation>,
     pub hot: Option<Hot>,
+    /// None where every call is its work.
+    pub until: Option<Until>,
     /// Tried in order; never empty.
     pub variants: Vec<Variant>,
+}
+
+impl Function {
+    /// Every symbol that an executable may have for it.
+    pub(super) fn symbols(&self) -> impl Iterator<Item = &str> {
+        let forms = self.variants.iter().map(|variant| &variant.symbol);
+        let work = self.until.iter().flat_map(|until| &until.symbols);
+        forms.chain(work).map(|symbol| &**symbol)
+    }
 }
 
 /// How a function that is called very often is traced.
@@ -52,6 +63,14 @@ pub struct Function {
 pub struct Hot {
     pub slow: Duration,
     pub prefix: Box<str>,
+}
+
+/// The calls that are a function's work: when the last of them has returned, it has too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Until {
+    pub symbols: Vec<Box<str>>,
+    /// Also calls through an interface or a function value.
+    pub interface: bool,
 }
 
 /// One form of a function.
@@ -184,6 +203,14 @@ impl Draft<'_> {
                 "is `service/method`, and its `kind` is `client` or `server`",
             );
         }
+        let until = self.until();
+        if !until
+            .iter()
+            .flat_map(|until| &until.symbols)
+            .all(|symbol| is_symbol(symbol))
+        {
+            fault("until", NO_SYMBOL);
+        }
         let mut variants = vec![self.variant(&raw::Variant::default(), None, faults)];
         for (index, variant) in self.entry.variants.iter().enumerate() {
             variants.push(self.variant(variant, Some(index), faults));
@@ -194,9 +221,20 @@ impl Draft<'_> {
                 slow: Duration::from_millis(hot.slow_ms),
                 prefix: hot.prefix.as_str().into(),
             }),
+            until,
             variants,
         };
         (faults.len() == before).then_some(function)
+    }
+
+    fn until(&self) -> Option<Until> {
+        const INTERFACE: &str = "interface";
+        let written = &self.entry.until;
+        let symbols = written.iter().filter(|name| *name != INTERFACE);
+        (!written.is_empty()).then(|| Until {
+            symbols: symbols.map(|symbol| self.fill(symbol).into()).collect(),
+            interface: written.iter().any(|name| name == INTERFACE),
+        })
     }
 
     fn operation(&self) -> Operation {
@@ -236,11 +274,8 @@ impl Draft<'_> {
         };
         let entry = self.entry;
         let symbol = self.fill(instead.function.as_ref().unwrap_or(&entry.function));
-        if !symbol.contains('.') || symbol.contains(char::is_whitespace) {
-            fault(
-                &["function"],
-                "is not a Go symbol with its package path".to_owned(),
-            );
+        if !is_symbol(&symbol) {
+            fault(&["function"], NO_SYMBOL.to_owned());
         }
         let mut list = |setting, text: &String| {
             signature::parse(&self.fill(text)).unwrap_or_else(|misread| {
@@ -279,6 +314,12 @@ impl Draft<'_> {
     }
 }
 
+const NO_SYMBOL: &str = "is not a Go symbol with its package path";
+
+fn is_symbol(text: &str) -> bool {
+    text.contains('.') && !text.contains(char::is_whitespace)
+}
+
 /// Reads `key: path`.
 fn capture(key: &str, path: &str, params: &[Variable], results: &[Variable]) -> Result<Capture, String> {
     let path = Path::parse(path)?;
@@ -298,20 +339,4 @@ fn capture(key: &str, path: &str, params: &[Variable], results: &[Variable]) -> 
         shape,
         returned,
     })
-}
-
-/// The type that a path starts from.
-impl Variant {
-    #[must_use]
-    pub fn type_of(&self, capture: &Capture) -> Option<&Type> {
-        let list = if capture.returned {
-            &self.results
-        } else {
-            &self.params
-        };
-        let variable = list
-            .iter()
-            .find(|variable| variable.name == capture.path.variable);
-        variable.map(|variable| &variable.ty)
-    }
 }

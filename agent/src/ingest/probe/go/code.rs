@@ -20,7 +20,7 @@ mod tail;
 mod tests;
 mod value;
 
-pub use self::callees::Callees;
+pub use self::callees::{Callees, Work};
 use super::binary::Arch;
 
 /// The longest function that is looked at; the longest of the catalogue has 15 KiB.

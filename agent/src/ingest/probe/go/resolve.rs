@@ -5,6 +5,7 @@
 
 mod layout;
 mod value;
+mod wants;
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -13,10 +14,11 @@ use std::{
 
 use abi::go_call::{self, Capture, Prefix, Return, Source, register};
 
+use self::wants::Wants;
 use super::{
     binary::{Arch, Binary, Function as Symbol, Functions, TypeTable, Unreadable},
     catalogue::{self, Function, Hot, Service, Variant},
-    code::{self, Callees, EntryKind, Points, Refused, ReturnKind, Want},
+    code::{self, Callees, EntryKind, Points, Refused, ReturnKind, Work},
     signature::{self, Place, Type, Variable},
 };
 use crate::model::call::Operation;
@@ -109,8 +111,7 @@ pub fn resolve(binary: &Binary, services: &[Service]) -> Result<Option<Plan>, Un
     let names: HashSet<&str> = services
         .iter()
         .flat_map(|service| {
-            let variants = service.functions.iter().flat_map(|function| &function.variants);
-            let symbols = variants.map(|variant| &*variant.symbol);
+            let symbols = service.functions.iter().flat_map(Function::symbols);
             service.holds.iter().map(|symbol| &**symbol).chain(symbols)
         })
         .chain(runtime.iter().map(|name| &**name))
@@ -131,7 +132,7 @@ pub fn resolve(binary: &Binary, services: &[Service]) -> Result<Option<Plan>, Un
         binary,
         functions: &functions,
         types: &types,
-        callees: Callees::find(|name| functions.named(name).iter().map(|function| function.entry)),
+        callees: Callees::find(|name| addresses(&functions, name)),
         file: match binary.arch() {
             Arch::Amd64 => &register::AMD64,
             Arch::Arm64 => &register::ARM64,
@@ -157,6 +158,10 @@ pub fn resolve(binary: &Binary, services: &[Service]) -> Result<Option<Plan>, Un
         }
     }
     Ok(Some(plan))
+}
+
+fn addresses<'a>(functions: &'a Functions, name: &str) -> impl Iterator<Item = u64> + use<'a> {
+    functions.named(name).iter().map(|function| function.entry)
 }
 
 /// The functions of Go's runtime that the analysis of code asks for.
@@ -246,7 +251,7 @@ impl Target<'_> {
             address: symbol.entry,
             arch: self.binary.arch(),
         }
-        .points(&self.callees, &wants.list)?;
+        .points(&self.callees(function), &wants.list)?;
         let returns = points.returns.iter().map(|point| {
             let source =
                 |want: Option<usize>| want.map_or(Source::NONE, |want| self.source(&point.results, want));
@@ -272,6 +277,19 @@ impl Target<'_> {
             entry: symbol.file_offset + u64::from(points.entry.offset),
             returns: returns.collect(),
             cost: cost(&points),
+        })
+    }
+
+    /// What the calls of a function mean to it.
+    fn callees(&self, function: &Function) -> Callees {
+        let callees = self.callees.clone();
+        let Some(until) = &function.until else {
+            return callees;
+        };
+        let symbols = until.symbols.iter();
+        callees.until(Work {
+            addresses: symbols.flat_map(|name| addresses(self.functions, name)).collect(),
+            indirect: until.interface,
         })
     }
 
@@ -323,59 +341,6 @@ impl Target<'_> {
             Some(code::Source::Zero) => Source::ZERO,
             None => Source::NONE,
         }
-    }
-}
-
-/// The results that the return probe shall read.
-struct Wants {
-    list: Vec<Want>,
-    /// The place of the error in `list`.
-    error: Option<usize>,
-    /// Numbers in the instruction set of the registers that carry results, in order.
-    registers: Vec<u8>,
-}
-
-impl Wants {
-    /// A result `err` says whether the call failed.
-    fn new(target: &Target<'_>, results: &[Placed<'_>]) -> Self {
-        let words = target.file.words;
-        let number = |word: &u8| words.iter().position(|other| other == word);
-        let mut wants = Self {
-            list: Vec::new(),
-            error: None,
-            registers: target
-                .file
-                .arguments
-                .iter()
-                .filter_map(number)
-                .filter_map(|number| u8::try_from(number).ok())
-                .collect(),
-        };
-        let error = results.iter().find(|(variable, _)| &*variable.name == "err");
-        if let Some((_, Place::Register(first))) = error {
-            wants.error = wants.push(*first, Want::Value);
-        }
-        wants
-    }
-
-    /// Asks for the words that a value starts from; gives the place of the first.
-    fn add(&mut self, value: &value::Value) -> Option<usize> {
-        let Place::Register(first) = value.place else {
-            return None;
-        };
-        if value.is_pair() {
-            let pointer = self.push(first + value.word, Want::Value)?;
-            self.push(first + value.word + 1, Want::Value)?;
-            Some(pointer)
-        } else {
-            self.push(first + value.word, Want::Pointer)
-        }
-    }
-
-    fn push(&mut self, register: u8, want: fn(code::Register) -> Want) -> Option<usize> {
-        let number = *self.registers.get(usize::from(register))?;
-        self.list.push(want(code::Register(number)));
-        Some(self.list.len() - 1)
     }
 }
 

@@ -49,6 +49,15 @@ pub struct Tracer {
     now: Nanos<Wall>,
 }
 
+/// What is traced in a process.
+#[derive(Debug)]
+pub struct Traced {
+    /// The components that it is.
+    pub services: String,
+    /// How many functions have a probe.
+    pub functions: usize,
+}
+
 /// Why an executable or a process is not traced.
 #[derive(Debug, thiserror::Error)]
 enum Fault {
@@ -97,16 +106,17 @@ impl Tracer {
             .to_be_bytes()
     }
 
-    /// A process runs an executable, at this path as the agent sees it: `/proc/PID/exe`.
-    pub fn started(&mut self, pid: Pid, executable: Executable, path: &Path) {
+    /// A process runs an executable, at this path as the agent sees it: `/proc/PID/exe`. Says what is traced if it is
+    /// a component.
+    pub fn started(&mut self, pid: Pid, executable: Executable, path: &Path) -> Option<Traced> {
         match self.attach(pid, executable, path) {
-            Ok(Some((services, functions))) => info!(pid = pid.0, services, functions, "tracing a component"),
-            Ok(None) => {}
+            Ok(traced) => traced,
             // Processes may end at any moment.
-            Err(Fault::Open(error)) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(Fault::Open(error)) if error.kind() == io::ErrorKind::NotFound => None,
             Err(fault) => {
                 let reason = super::super::with_sources(&fault);
                 warn!(pid = pid.0, reason, "a process is not traced");
+                None
             }
         }
     }
@@ -143,12 +153,20 @@ impl Tracer {
         });
     }
 
-    fn attach(
-        &mut self,
-        pid: Pid,
-        executable: Executable,
-        path: &Path,
-    ) -> Result<Option<(String, usize)>, Fault> {
+    /// Calls, or ends of calls, that the kernel had no room to tell of, in all processes that are traced now.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        let targets = lock(&self.targets);
+        let counts = targets.iter().flat_map(|target| {
+            let functions = 0..target.plan().probes.len();
+            functions.filter_map(|function| target.attachment().counts(function))
+        });
+        counts
+            .map(|counts| counts.lost_begins + counts.lost_ends + counts.not_kept)
+            .sum()
+    }
+
+    fn attach(&mut self, pid: Pid, executable: Executable, path: &Path) -> Result<Option<Traced>, Fault> {
         let Some(plan) = self.plan(executable, path)? else {
             return Ok(None);
         };
@@ -158,9 +176,12 @@ impl Tracer {
             .programs
             .attach(pid.0, path, target::process(&plan, bias), &functions)?;
         let process = ProcessId(attachment.slot().into());
-        let shown = (plan.services.join(", "), functions.len());
+        let traced = Traced {
+            services: plan.services.join(", "),
+            functions: functions.len(),
+        };
         lock(&self.targets).insert(Target::new(pid, process, plan, attachment));
-        Ok(Some(shown))
+        Ok(Some(traced))
     }
 
     /// What there is to probe in an executable; none if it is no component.

@@ -6,14 +6,14 @@ use std::{collections::HashMap, fmt};
 
 use abi::process_exec::{COUNTS, PROGRAM, SLOT, TRACEPOINT};
 use aya::maps::{Map, MapData, PerCpuArray};
-use link::{Object, RawTracepoint};
+use link::{Object, RawTracepoint, RunTime};
 
 use crate::ingest::probe::load::{self, Fault};
 
 pub(in crate::ingest::probe) struct ProcessExec {
     counts: PerCpuArray<MapData, u64>,
     /// The program runs until this is dropped.
-    _link: RawTracepoint,
+    link: RawTracepoint,
 }
 
 impl ProcessExec {
@@ -28,8 +28,12 @@ impl ProcessExec {
     ) -> Result<Self, Fault> {
         Ok(Self {
             counts: load::map(maps, COUNTS, Map::PerCpuArray)?,
-            _link: link,
+            link,
         })
+    }
+
+    pub(in crate::ingest::probe) fn run_time(&self) -> Option<RunTime> {
+        self.link.run_time()
     }
 
     /// `None` if the kernel does not answer, which is worth no log line at every scrape.

@@ -8,7 +8,7 @@ use iced_x86::{Code, FlowControl, Instruction, InstructionInfoFactory, Mnemonic,
 
 use super::{
     Entry, EntryKind, Function, Points, Refused, Register, Return, Want,
-    callees::Callees,
+    callees::{Callee, Callees},
     graph::{Flow, Graph},
     tail, value,
 };
@@ -17,7 +17,10 @@ use super::{
 pub(super) const GOROUTINE: Register = Register(14);
 
 pub(super) fn points(function: &Function<'_>, callees: &Callees, wants: &[Want]) -> Result<Points, Refused> {
-    let graph = Graph::decode(function, callees)?;
+    let mut graph = Graph::decode(function, callees)?;
+    if callees.has_work() && !graph.has(Flow::Call(Callee::Consequence)) {
+        graph = Graph::decode(function, &callees.to_the_end())?;
+    }
     keeps_goroutine(&graph)?;
     let entry = entry(&graph)?;
     let early = tail::returns(&graph, entry.offset, wants);

@@ -1,4 +1,5 @@
-//! Functions of Go's runtime whose calls mean something to the search for return points.
+//! Functions whose calls mean something to the search for return points: some of Go's runtime, and what a function's
+//! work is.
 //!
 //! In: where an executable has functions of some names. Out: what a call of an address does to the way of a function.
 
@@ -75,6 +76,15 @@ const NAMED: &[(&[&str], Callee)] = &[
 pub struct Callees {
     /// Sorted by address; few.
     known: Vec<(u64, Callee)>,
+    work: Option<Work>,
+}
+
+/// The calls that a function is there for.
+#[derive(Debug, Clone, Default)]
+pub struct Work {
+    pub addresses: Vec<u64>,
+    /// Calls through an interface or a function value, too: who is called is not in the code.
+    pub indirect: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,27 +114,48 @@ impl Callees {
             }
         }
         known.sort_by_key(|&(address, _)| address);
-        Self { known }
+        Self { known, work: None }
     }
 
-    /// These too, with calls of `idle` left out of a function's time: its return may be taken before them.
+    /// For a function whose time is that of its work: its return may be seen after the last of these calls, before
+    /// whatever else it calls.
     #[must_use]
-    pub fn with_idle(mut self, idle: impl IntoIterator<Item = u64>) -> Self {
-        for address in idle {
-            if let Err(place) = self.known.binary_search_by_key(&address, |&(address, _)| address) {
-                self.known.insert(place, (address, Callee::Idle));
-            }
+    pub fn until(self, work: Work) -> Self {
+        Self {
+            work: Some(work),
+            ..self
         }
-        self
+    }
+
+    /// For a function in which none of the calls of [`Self::until`] is: then nothing tells where its work ends, and
+    /// each call counts.
+    pub(super) fn to_the_end(&self) -> Self {
+        Self {
+            known: self.known.clone(),
+            work: None,
+        }
+    }
+
+    pub(super) fn has_work(&self) -> bool {
+        self.work.is_some()
     }
 
     pub(super) fn at(&self, address: u64) -> Callee {
-        match self.known.binary_search_by_key(&address, |&(address, _)| address) {
-            Ok(place) => self
-                .known
-                .get(place)
-                .map_or(Callee::Consequence, |&(_, callee)| callee),
-            Err(_) => Callee::Consequence,
+        let known = self.known.binary_search_by_key(&address, |&(address, _)| address);
+        match known.ok().and_then(|place| self.known.get(place)) {
+            Some(&(_, callee)) => callee,
+            None => self.of_consequence(|work| work.addresses.contains(&address)),
+        }
+    }
+
+    pub(super) fn indirect(&self) -> Callee {
+        self.of_consequence(|work| work.indirect)
+    }
+
+    fn of_consequence(&self, is_work: impl FnOnce(&Work) -> bool) -> Callee {
+        match &self.work {
+            Some(work) if !is_work(work) => Callee::Idle,
+            _ => Callee::Consequence,
         }
     }
 }

@@ -74,6 +74,10 @@ impl Graph {
         Ok(graph)
     }
 
+    pub(super) fn has(&self, flow: Flow) -> bool {
+        self.nodes.iter().any(|node| node.flow == flow)
+    }
+
     pub(super) fn before(&self, index: usize) -> &[usize] {
         &self.before[index]
     }
@@ -123,7 +127,7 @@ fn flow(nodes: &[Node], index: usize, length: u64, address: u64, callees: &Calle
         FlowControl::Call if instruction.is_call_near() => {
             Flow::Call(callees.at(address.wrapping_add(instruction.near_branch_target())))
         }
-        FlowControl::IndirectCall => Flow::Call(Callee::Consequence),
+        FlowControl::IndirectCall => Flow::Call(callees.indirect()),
         FlowControl::Return if instruction.code() == Code::Retnq && instruction.len() == 1 => Flow::Ret,
         FlowControl::Return => return Err(Refused::Return(offset)),
         FlowControl::IndirectBranch => Flow::Anywhere,

@@ -204,13 +204,12 @@ impl<'a> Run<'a> {
             self.callees
                 .at(self.address.wrapping_add(instruction.near_branch_target()))
         } else {
-            Consequence
+            self.callees.indirect()
         };
         self.zero = None;
         match callee {
             Barrier => self.registers[usize::from(R11.0)] = self.anything(),
-            Idle => self.call_returns(),
-            Consequence | Defers | Diverges => {
+            Idle | Consequence | Defers | Diverges => {
                 self.call_returns();
                 // It may panic, and the panic be recovered; but there is no call to grow the stack that does.
                 let panics = callee == Diverges || self.register(SP) != START && self.random.u8(..) < 16;

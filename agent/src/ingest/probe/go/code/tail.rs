@@ -76,8 +76,11 @@ impl<'a> Tail<'a> {
             .collect();
         while let Some(index) = ready.pop() {
             let strays = graph.after(index).any(|after| !returning[after]);
+            let node = &graph.nodes[index];
+            let may_panic =
+                node.flow == Flow::Call(Callee::Idle) || value::may_fault(&node.instruction, &mut info);
             // A panic that this function recovers would bring it back to a point after it had passed one.
-            if recovers && (strays || value::may_fault(&graph.nodes[index].instruction, &mut info)) {
+            if recovers && (strays || may_panic) {
                 continue;
             }
             tail.states[index] = tail.derive(index, &mut info);

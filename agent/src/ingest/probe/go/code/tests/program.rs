@@ -2,17 +2,17 @@
 
 use proptest::{prelude::*, sample::select};
 
-use super::super::Callees;
+use super::super::{Callees, Work};
 
 /// Where the callees of a program are: behind it.
-const CALLEES: [(&str, u64); 4] = [
+const CALLEES: [(&str, u64); 3] = [
     ("runtime.gopanic", 0x50_0000),
     ("runtime.gcWriteBarrier1", 0x50_0100),
     ("runtime.deferreturn", 0x50_0200),
-    (ORDINARY, 0x50_0300),
 ];
-const ORDINARY: &str = "an ordinary function";
-const IDLE: u64 = 0x50_0400;
+/// What a program may be there for, and another function.
+const ORDINARY: u64 = 0x50_0300;
+const OTHER: u64 = 0x50_0400;
 const ADDRESS: u64 = 0x40_1000;
 
 #[derive(Debug)]
@@ -70,16 +70,17 @@ impl Program {
             4 => (select(&[0x84, 0x85, 0x8c][..]), any::<prop::sample::Index>())
                 .prop_map(|(condition, to)| Step::Branch(condition, to)),
             1 => any::<prop::sample::Index>().prop_map(Step::Jump),
-            2 => select(&[0x50_0000, 0x50_0100, 0x50_0200, 0x50_0300, 0x50_0300, IDLE][..]).prop_map(Step::Call),
+            2 => select(&[0x50_0000, 0x50_0100, 0x50_0200, ORDINARY, ORDINARY, OTHER][..]).prop_map(Step::Call),
             2 => Just(Step::Return),
         ];
-        prop::collection::vec(step, 1..24).prop_map(|mut steps| {
+        let steps = prop::collection::vec(step, 1..24);
+        (steps, any::<bool>()).prop_map(|(mut steps, has_work)| {
             steps.push(Step::Return);
-            Self::assemble(&steps)
+            Self::assemble(&steps, has_work)
         })
     }
 
-    fn assemble(steps: &[Step]) -> Self {
+    fn assemble(steps: &[Step], has_work: bool) -> Self {
         let length = |step: &Step| match step {
             Step::Bytes(bytes) => bytes.len(),
             Step::Branch(..) => 6,
@@ -111,10 +112,17 @@ impl Program {
                 Step::Return => code.extend(EPILOGUE),
             }
         }
-        let address = |name: &str| Some(CALLEES.iter().find(|(known, _)| *known == name)?.1);
+        let callees = Callees::find(|name| Some(CALLEES.iter().find(|(known, _)| *known == name)?.1));
         Self {
             code,
-            callees: Callees::find(address).with_idle([IDLE]),
+            callees: if has_work {
+                callees.until(Work {
+                    addresses: vec![ORDINARY],
+                    indirect: false,
+                })
+            } else {
+                callees
+            },
         }
     }
 }

@@ -68,7 +68,7 @@ fn comparison_with_zero_decides_where_a_branch_leaves_a_result() {
                 .map(|at| ret(offset(at), vec![Source::Register(BX)]))
                 .to_vec(),
         };
-        check(&Sample::of(&code), &[], &[Want::Value(BX)], checked(0), &points);
+        check(&Sample::of(&code), &[Want::Value(BX)], checked(0), &points);
     }
 }
 
@@ -89,15 +89,9 @@ fn pointer_may_be_another_where_none_is_returned() {
         kind: ReturnKind::Early,
         results: results.clone(),
     };
-    check(
-        &Sample::of(&code),
-        &[],
-        &[Want::Pointer(AX)],
-        checked(0),
-        &[branch],
-    );
+    check(&Sample::of(&code), &[Want::Pointer(AX)], checked(0), &[branch]);
     let rets = [11, 13].map(|offset| ret(offset, results.clone()));
-    check(&Sample::of(&code), &[], &[Want::Value(AX)], checked(0), &rets);
+    check(&Sample::of(&code), &[Want::Value(AX)], checked(0), &rets);
 }
 
 #[test]
@@ -119,7 +113,6 @@ fn store_that_may_reach_the_slot_of_a_result_hides_it() {
         let results = vec![Source::Register(AX)];
         check(
             &Sample::of(&code),
-            &[],
             &[Want::Value(AX)],
             checked(0),
             &[ret(end, results)],

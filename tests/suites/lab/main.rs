@@ -1,0 +1,155 @@
+//! The lab as a whole: a real cluster whose every span is accounted for, and nothing left of it.
+//!
+//! One boot serves all questions, so there is one test, and its parts run in an order. A second
+//! boot, after the first cluster was killed, shows that leftovers do no harm; in a third the
+//! components do not trace themselves.
+
+#![expect(clippy::unwrap_used, reason = "a suite that cannot do its part fails at once")]
+
+mod account;
+mod calls;
+mod cluster;
+mod killed;
+mod machine;
+
+use std::{fs, path::Path, process::Command, thread, time::Duration};
+
+use self::{
+    cluster::{Lab, Session, assert_success, until},
+    machine::Machine,
+};
+
+#[test]
+fn every_span_of_a_real_cluster_is_accounted_for_and_nothing_is_left_behind() {
+    let before = Machine::look();
+    let lab = Lab {
+        checkout: concat!(env!("CARGO_MANIFEST_DIR"), "/.."),
+    };
+    lab.ended();
+    lab.said(&["up", "--capture"]);
+
+    a_second_lab_says_that_one_is_up(&lab);
+    the_golden_renderings_are_those_of_the_chart(&lab);
+    account::spans_of_all_components_arrive_and_name_their_node(&lab);
+    account::what_was_sent_was_received_and_exported(&lab);
+    account::what_the_agent_saw_itself_arrives(&lab);
+    account::a_collector_that_was_away_gets_everything(&lab);
+    calls::none_is_exported_twice(&lab);
+    account::a_full_queue_refuses_and_loses_nothing(&lab);
+    calls::each_is_seen_as_the_component_sees_it(&lab);
+    every_case_gets_where_it_is_awaited(&lab);
+
+    first_process_killed(&lab);
+    traces_of_a_pod_that_starts_are_shown(&lab);
+
+    let session = components_that_do_not_trace_are_seen_into(&lab);
+    calls::all_name_their_pods_and_owners(&lab);
+    killed::an_agent_leaves_nothing_and_the_next_one_goes_on(&lab);
+    session.interrupt();
+    before.is_as_it_was();
+}
+
+fn a_second_lab_says_that_one_is_up(lab: &Lab) {
+    let second = lab.run(&["up"]);
+    assert!(!second.status.success());
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert!(said.contains("the lab is up already"), "{said}");
+}
+
+fn the_golden_renderings_are_those_of_the_chart(lab: &Lab) {
+    let below = |folder: &str| Path::new(lab.checkout).join("tests/data").join(folder);
+    let golden = fs::read_dir(below("golden/chart")).unwrap();
+    let mut names: Vec<_> = golden.map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert!(!names.is_empty());
+    for name in names {
+        let values = format!("--values={}", below("chart").join(&name).display());
+        let words = [
+            "helm",
+            "template",
+            "innerspan",
+            "deploy/chart",
+            "--namespace=innerspan",
+        ];
+        let rendered = lab.exec(&[&words[..], &[values.as_str()]].concat());
+        assert_success(&rendered);
+        let kept = fs::read_to_string(below("golden/chart").join(&name)).unwrap();
+        assert_eq!(
+            String::from_utf8_lossy(&rendered.stdout),
+            kept,
+            "{}",
+            name.display()
+        );
+    }
+}
+
+/// All at once: none waits for another.
+fn every_case_gets_where_it_is_awaited(lab: &Lab) {
+    let cases = fs::read_dir(Path::new(lab.checkout).join("tests/lab/cases")).unwrap();
+    let cases: Vec<String> = cases
+        .map(|case| case.unwrap().path())
+        .map(|case| case.file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    thread::scope(|scope| {
+        for case in &cases {
+            scope.spawn(|| lab.said(&["case", case]));
+        }
+    });
+}
+
+/// As the kernel would under memory pressure: no chance to clean up.
+fn first_process_killed(lab: &Lab) {
+    let told = lab.run(&["status"]);
+    let said = String::from_utf8_lossy(&told.stdout);
+    let first = said
+        .split_once("first process ")
+        .unwrap()
+        .1
+        .split_once(',')
+        .unwrap()
+        .0;
+    assert!(
+        Command::new("kill")
+            .args(["-KILL", first])
+            .status()
+            .unwrap()
+            .success()
+    );
+    until(
+        "the lab to end with its first process",
+        Duration::from_secs(30),
+        || {
+            let status = lab.run(&["status"]);
+            (!status.status.success()).then_some(())
+        },
+    );
+}
+
+/// `lab --once` succeeds only if the traces are whole, also in Jaeger, and no span was dropped.
+fn traces_of_a_pod_that_starts_are_shown(lab: &Lab) {
+    let said = lab.said(&["--once"]);
+    assert!(said.contains("apiserver > etcd: trace"), "{said}");
+    assert!(said.contains("kubelet > containerd: trace"), "{said}");
+}
+
+/// All six components with their own tracing off: the demonstration succeeds only if each client's call of the pod's
+/// start has the call that served it as its child.
+fn components_that_do_not_trace_are_seen_into(lab: &Lab) -> Session {
+    let session = Session::start(lab, &["--native", "off"]);
+    let said = session.said();
+    for (span, service) in [
+        ("syncReplicaSet", "kube-controller-manager"),
+        ("etcdserverpb.KV/Txn", "apiserver"),
+        ("etcdserverpb.KV/Txn", "etcd"),
+        ("schedulePod", "kube-scheduler"),
+        ("SyncPod", "kubelet"),
+        ("runtime.v1.RuntimeService/RunPodSandbox", "kubelet"),
+        ("runtime.v1.RuntimeService/RunPodSandbox", "containerd"),
+    ] {
+        let is_shown = said
+            .lines()
+            .any(|line| line.contains(span) && line.contains(service));
+        assert!(is_shown, "{span} of {service}: {said}");
+    }
+    session
+}
