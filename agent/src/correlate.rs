@@ -6,4 +6,6 @@ pub mod api_request;
 pub mod calls;
 pub mod coverage;
 pub mod critical_path;
+pub mod durations;
 pub mod pod_trace;
+pub mod span_metrics;

@@ -9,7 +9,7 @@ mod batch;
 mod client;
 mod compress;
 mod credentials;
-mod encode;
+pub mod encode;
 mod exporter;
 mod grpc;
 mod halve;
@@ -27,7 +27,6 @@ use ::http::{HeaderMap, Uri};
 
 pub use self::{
     credentials::CredentialsError,
-    encode::{encode, encode_json},
     exporter::{Exporter, Full, Place},
     metrics::Metrics,
 };

@@ -145,7 +145,7 @@ impl Coverage {
         };
         let anchor = match span.kind {
             SpanKind::Server => Some(span.span_id),
-            SpanKind::Client | SpanKind::Internal => span.parent,
+            _ => span.parent,
         };
         let since = self.since.get(&service);
         let (Some(anchor), true) = (anchor, since.is_some_and(|since| *since < span.start)) else {

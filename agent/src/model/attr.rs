@@ -14,7 +14,26 @@ pub enum Value {
     Flag(bool),
 }
 
+/// What an attribute says, where it lies.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Said<'a> {
+    Text(&'a str),
+    Integer(i64),
+    Number(f64),
+    Flag(bool),
+}
+
 impl Value {
+    #[must_use]
+    pub fn said(&self) -> Said<'_> {
+        match self {
+            Self::Text(text) => Said::Text(text),
+            Self::Integer(integer) => Said::Integer(*integer),
+            Self::Number(number) => Said::Number(*number),
+            Self::Flag(flag) => Said::Flag(*flag),
+        }
+    }
+
     /// The value, if it is a text.
     #[must_use]
     pub fn text(&self) -> Option<&str> {
@@ -28,6 +47,17 @@ impl Value {
 impl From<&str> for Value {
     fn from(text: &str) -> Self {
         Self::Text(text.into())
+    }
+}
+
+impl From<Said<'_>> for Value {
+    fn from(said: Said<'_>) -> Self {
+        match said {
+            Said::Text(text) => Self::Text(text.into()),
+            Said::Integer(integer) => Self::Integer(integer),
+            Said::Number(number) => Self::Number(number),
+            Said::Flag(flag) => Self::Flag(flag),
+        }
     }
 }
 
@@ -61,9 +91,16 @@ pub const K8S_NODE_NAME: &str = "k8s.node.name";
 pub const K8S_NODE_UID: &str = "k8s.node.uid";
 pub const K8S_POD_NAME: &str = "k8s.pod.name";
 pub const K8S_POD_UID: &str = "k8s.pod.uid";
+/// As SDKs mark the series of all that their limit left no other for.
+pub const OTEL_METRIC_OVERFLOW: &str = "otel.metric.overflow";
 pub const RPC_METHOD: &str = "rpc.method";
 pub const RPC_SYSTEM_NAME: &str = "rpc.system.name";
 /// As containerd names it in its own spans; the conventions have no key for it.
 pub const SANDBOX_ID: &str = "sandbox.id";
+pub const SERVICE_INSTANCE_ID: &str = "service.instance.id";
 pub const SERVICE_NAME: &str = "service.name";
+/// The next three as the collector's spanmetrics connector names them; the conventions have no keys for them.
+pub const SPAN_KIND: &str = "span.kind";
+pub const SPAN_NAME: &str = "span.name";
+pub const STATUS_CODE: &str = "status.code";
 pub const URL_PATH: &str = "url.path";

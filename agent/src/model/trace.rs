@@ -24,13 +24,24 @@ pub struct SpanContext {
     pub sampled: bool,
 }
 
-/// The side of a call that a span is, as OpenTelemetry names it.
+/// The side of a call that a span is, as OpenTelemetry names and orders it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum SpanKind {
     #[default]
     Internal,
-    Client,
     Server,
+    Client,
+    Producer,
+    Consumer,
+}
+
+/// Whether the work of a span failed, as far as the component said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum StatusCode {
+    #[default]
+    Unset,
+    Ok,
+    Error,
 }
 
 /// Another span, in this trace or another, that tells of the same work.

@@ -283,7 +283,7 @@ impl Correlator {
 
     async fn export(&self, spans: Vec<Span>) {
         let count = spans.len() as u64;
-        let payload = export::encode(spans, &self.attributes.borrow());
+        let payload = export::encode::spans(spans, &self.attributes.borrow());
         if let Some(payload) = payload
             && self.router.pass(payload).await.is_err()
         {

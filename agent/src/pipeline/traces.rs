@@ -75,7 +75,7 @@ impl Traces {
         let wanted = Wanted::new(pod, story);
         let found = self.ask(|answer| Asked::Latest(wanted, answer)).await?;
         let (trace, node) = found.ok_or(Untold::Unknown)?;
-        export::encode_json(trace.spans.clone(), &node).map_err(Untold::Json)
+        export::encode::json(trace.spans.clone(), &node).map_err(Untold::Json)
     }
 
     async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Asked) -> Result<T, Untold> {

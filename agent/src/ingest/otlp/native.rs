@@ -4,11 +4,13 @@
 //! another, each a handful of borrowed fields; attributes are read only when they are asked for. Nothing is allocated
 //! but what the caller keeps, and what a scan would have refused ends the walk.
 
-use super::wire::{Field, Reader};
+use std::sync::Arc;
+
+use super::wire::Reader;
 use crate::model::{
-    attr::{Attribute, SERVICE_NAME, Value},
+    attr::{Attribute, SERVICE_NAME, Said},
     time::{Nanos, Wall},
-    trace::{Span, SpanId, SpanKind, TraceId},
+    trace::{Span, SpanId, SpanKind, StatusCode, TraceId},
 };
 
 /// A span as a component reported it.
@@ -22,7 +24,7 @@ pub struct NativeSpan<'a> {
     pub kind: SpanKind,
     pub start: Nanos<Wall>,
     pub end: Nanos<Wall>,
-    pub failed: bool,
+    pub status: StatusCode,
     message: &'a [u8],
 }
 
@@ -33,7 +35,7 @@ pub fn spans<'a>(body: &'a [u8], mut each: impl FnMut(NativeSpan<'a>)) {
         let mut service = "";
         submessages(envelope, 1, |resource| {
             submessages(resource, 1, |attribute| {
-                if let (SERVICE_NAME, Said::Text(name)) = key_value(attribute) {
+                if let Some(Said::Text(name)) = value_of(SERVICE_NAME, attribute) {
                     service = name;
                 }
             });
@@ -53,10 +55,9 @@ fn each_span<'a>(service: &'a str, message: &'a [u8], each: &mut impl FnMut(Nati
 impl<'a> NativeSpan<'a> {
     /// None if its ids are not valid.
     fn read(service: &'a str, message: &'a [u8]) -> Option<Self> {
-        const KIND_SERVER: u64 = 2;
-        const KIND_CLIENT: u64 = 3;
         let (mut trace_id, mut span_id, mut parent): (&[u8], &[u8], &[u8]) = (&[], &[], &[]);
-        let (mut name, mut kind, mut start, mut end, mut failed) = ("", 0, 0, 0, false);
+        let (mut name, mut kind, mut start, mut end) = ("", SpanKind::default(), 0, 0);
+        let mut status = StatusCode::default();
         let mut fields = Reader::new(message);
         while let Ok(Some(field)) = fields.field() {
             match field.number() {
@@ -64,10 +65,10 @@ impl<'a> NativeSpan<'a> {
                 2 => span_id = fields.read_bytes(field).ok()?,
                 4 => parent = fields.read_bytes(field).ok()?,
                 5 => name = text(fields.read_bytes(field).ok()?)?,
-                6 => kind = fields.read_varint(field).ok()?,
+                6 => kind = span_kind(fields.read_varint(field).ok()?),
                 7 => start = fields.read_fixed64(field).ok()?,
                 8 => end = fields.read_fixed64(field).ok()?,
-                15 => failed = is_error(fields.read_bytes(field).ok()?),
+                15 => status = status_code(fields.read_bytes(field).ok()?),
                 _ => fields.pass(field).ok()?,
             }
         }
@@ -77,28 +78,20 @@ impl<'a> NativeSpan<'a> {
             span_id: SpanId(id(span_id)?),
             parent: id(parent).map(SpanId),
             name,
-            kind: match kind {
-                KIND_SERVER => SpanKind::Server,
-                KIND_CLIENT => SpanKind::Client,
-                _ => SpanKind::Internal,
-            },
+            kind,
             start: Nanos::new(start),
             end: Nanos::new(end.max(start)),
-            failed,
+            status,
             message,
         })
     }
 
-    /// The value of an attribute, if it is a text.
+    /// What an attribute says, if this agent has a use for it: no list, no map and no bytes.
     #[must_use]
-    pub fn text(&self, key: &str) -> Option<&'a str> {
+    pub fn said(&self, key: &str) -> Option<Said<'a>> {
         let mut found = None;
         submessages(self.message, 9, |attribute| {
-            if let (known, Said::Text(text)) = key_value(attribute)
-                && known == key
-            {
-                found = Some(text);
-            }
+            found = value_of(key, attribute).or(found);
         });
         found
     }
@@ -108,10 +101,9 @@ impl<'a> NativeSpan<'a> {
     pub fn keep(&self, keys: &[&str]) -> Span {
         let mut attributes: Vec<Attribute> = Vec::new();
         submessages(self.message, 9, |attribute| {
-            let (key, said) = key_value(attribute);
-            if keys.contains(&key) {
-                attributes.extend(Option::from(said).map(|value| (key.into(), value)));
-            }
+            let known = keys.iter().find(|key| key.as_bytes() == key_of(attribute));
+            let said = known.and_then(|key| Some((Arc::from(*key), value(attribute)?.into())));
+            attributes.extend(said);
         });
         Span {
             service: self.service.into(),
@@ -122,7 +114,7 @@ impl<'a> NativeSpan<'a> {
             kind: self.kind,
             start: self.start,
             end: self.end,
-            error: self.failed.then(|| self.status_message().into()),
+            error: (self.status == StatusCode::Error).then(|| self.status_message().into()),
             attributes,
             links: Vec::new(),
         }
@@ -154,35 +146,25 @@ fn submessages<'a>(message: &'a [u8], number: u32, mut each: impl FnMut(&'a [u8]
     }
 }
 
-/// What an attribute says, where it lies.
-#[derive(Clone, Copy, Debug)]
-enum Said<'a> {
-    Text(&'a str),
-    Flag(bool),
-    Integer(i64),
-    Number(f64),
-    /// What this agent has no use for: a list, a map or bytes.
-    Other,
+/// What a `KeyValue` says, if its key is this one.
+fn value_of<'a>(key: &str, attribute: &'a [u8]) -> Option<Said<'a>> {
+    (key_of(attribute) == key.as_bytes())
+        .then(|| value(attribute))
+        .flatten()
 }
 
-impl From<Said<'_>> for Option<Value> {
-    fn from(said: Said<'_>) -> Self {
-        Some(match said {
-            Said::Text(text) => Value::from(text),
-            Said::Flag(flag) => Value::Flag(flag),
-            Said::Integer(integer) => Value::Integer(integer),
-            Said::Number(number) => Value::Number(number),
-            Said::Other => return None,
-        })
-    }
+/// The key of a `KeyValue`.
+fn key_of(attribute: &[u8]) -> &[u8] {
+    let mut key: &[u8] = &[];
+    submessages(attribute, 1, |bytes| key = bytes);
+    key
 }
 
-/// A `KeyValue`.
-fn key_value(message: &[u8]) -> (&str, Said<'_>) {
-    let (mut key, mut said) = ("", Said::Other);
-    submessages(message, 1, |bytes| key = text(bytes).unwrap_or(key));
-    submessages(message, 2, |any| said = any_value(any).unwrap_or(said));
-    (key, said)
+/// The value of a `KeyValue`; none if it is a list, a map or bytes.
+fn value(attribute: &[u8]) -> Option<Said<'_>> {
+    let mut said = None;
+    submessages(attribute, 2, |any| said = any_value(any));
+    said
 }
 
 /// `AnyValue`: of several values the last one counts.
@@ -190,33 +172,47 @@ fn any_value(message: &[u8]) -> Option<Said<'_>> {
     let mut said = None;
     let mut fields = Reader::new(message);
     while let Ok(Some(field)) = fields.field() {
-        said = Some(match field.number() {
-            1 => Said::Text(text(fields.read_bytes(field).ok()?)?),
-            2 => Said::Flag(fields.read_varint(field).ok()? != 0),
-            3 => Said::Integer(fields.read_varint(field).ok()?.cast_signed()),
-            4 => Said::Number(f64::from_bits(fields.read_fixed64(field).ok()?)),
+        said = match field.number() {
+            1 => Some(Said::Text(text(fields.read_bytes(field).ok()?)?)),
+            2 => Some(Said::Flag(fields.read_varint(field).ok()? != 0)),
+            3 => Some(Said::Integer(fields.read_varint(field).ok()?.cast_signed())),
+            4 => Some(Said::Number(f64::from_bits(fields.read_fixed64(field).ok()?))),
             _ => {
                 fields.pass(field).ok()?;
-                Said::Other
+                None
             }
-        });
+        };
     }
     said
 }
 
-fn is_error(status: &[u8]) -> bool {
-    const ERROR: u64 = 2;
-    const CODE: Field = Field::varint(3);
+/// An unspecified kind may be taken for internal.
+fn span_kind(number: u64) -> SpanKind {
+    match number {
+        2 => SpanKind::Server,
+        3 => SpanKind::Client,
+        4 => SpanKind::Producer,
+        5 => SpanKind::Consumer,
+        _ => SpanKind::Internal,
+    }
+}
+
+fn status_code(status: &[u8]) -> StatusCode {
+    const CODE: u32 = 3;
     let mut fields = Reader::new(status);
-    let mut code = 0;
+    let mut code = StatusCode::Unset;
     while let Ok(Some(field)) = fields.field() {
-        if field.number() == CODE.number() {
-            code = fields.read_varint(field).unwrap_or(0);
+        if field.number() == CODE {
+            code = match fields.read_varint(field) {
+                Ok(1) => StatusCode::Ok,
+                Ok(2) => StatusCode::Error,
+                _ => StatusCode::Unset,
+            };
         } else if fields.pass(field).is_err() {
             break;
         }
     }
-    code == ERROR
+    code
 }
 
 fn text(bytes: &[u8]) -> Option<&str> {
@@ -289,18 +285,16 @@ mod tests {
                 );
                 assert_eq!(read.start.count(), span.start_time_unix_nano);
                 assert_eq!(read.end.count(), span.end_time_unix_nano);
-                assert_eq!(
-                    read.failed,
-                    span.status.as_ref().is_some_and(|status| status.code == 2)
-                );
+                let code = span.status.as_ref().map_or(0, |status| status.code);
+                assert_eq!((read.kind as i32 + 1, read.status as i32), (span.kind, code));
                 let keys: Vec<&str> = span.attributes.iter().map(|pair| pair.key.as_str()).collect();
                 let kept = read.keep(&keys);
                 let plain = span.attributes.iter().filter(|pair| is_plain(pair)).count();
                 assert_eq!(kept.attributes.len(), plain, "{}", span.name);
                 for (key, value) in &kept.attributes {
+                    assert_eq!(read.said(key), Some(value.said()));
                     let Some(text) = value.text() else { continue };
                     texts += 1;
-                    assert_eq!(read.text(key), Some(text));
                     let pair = span.attributes.iter().rfind(|pair| *pair.key == **key).unwrap();
                     assert!(
                         format!("{:?}", pair.value).contains(&format!("{text:?}")),
