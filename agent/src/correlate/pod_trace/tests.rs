@@ -127,7 +127,7 @@ proptest! {
             prop_assert!(node.traces.pods.len() <= node::MAX_PODS + 1);
             prop_assert!(node.traces.parked.len() <= MAX_PARKED);
             let known: usize = node.traces.pods.values().map(|known| known.keys.len()).sum();
-            prop_assert_eq!(node.traces.keys.len(), known);
+            prop_assert_eq!(node.traces.keys.values().map(Vec::len).sum::<usize>(), known);
         }
         let mut last = Vec::new();
         node.traces.finish(Nanos::new(0), &mut last);
