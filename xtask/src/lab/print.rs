@@ -63,11 +63,13 @@ pub(crate) fn starts(lines: &[starts::Line]) {
     for line in lines {
         let of = |pair: starts::Pair| {
             let mark = if pair.agrees() { ' ' } else { '!' };
+            let said =
+                |number: Option<f64>| number.map_or_else(|| "-".to_owned(), |number| format!("{number:.3}"));
             format!(
-                "{:>14.3}{:>14.3}{:>9.3}{mark}",
+                "{:>14.3}{:>14}{:>9}{mark}",
                 pair.trace,
-                pair.kubelet,
-                pair.difference()
+                said(pair.kubelet),
+                said(pair.difference())
             )
         };
         println!("{:<28}{}{}", line.pod, of(line.end_to_end), of(line.sli));
@@ -77,9 +79,8 @@ pub(crate) fn starts(lines: &[starts::Line]) {
     }
     let sums = |of: fn(&starts::Line) -> starts::Pair| {
         let pairs = lines.iter().map(of);
-        pairs.fold((0.0, 0.0), |(ours, theirs), pair| {
-            (ours + pair.trace, theirs + pair.kubelet)
-        })
+        let pairs = pairs.filter_map(|pair| Some((pair.trace, pair.kubelet?)));
+        pairs.fold((0.0, 0.0), |sums, pair| (sums.0 + pair.0, sums.1 + pair.1))
     };
     let ((ours, theirs), (our_sli, their_sli)) = (sums(|line| line.end_to_end), sums(|line| line.sli));
     println!(

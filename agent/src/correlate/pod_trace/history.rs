@@ -4,7 +4,7 @@
 //! and why it is not. A status has a resolution of a second, so that an instant at which a state arrived says more than
 //! the times in it; of a state that was listed it says nothing.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use crate::model::{
     pod::{Container, Phase, Pod, Role, State},
@@ -159,28 +159,35 @@ pub(super) fn is_ready(pod: &Pod) -> bool {
     pod.condition("Ready").is_some_and(|condition| condition.is_true)
 }
 
-/// What a status says of why the pod is not ready, from what is most general to what is most particular.
-fn troubles(pod: &Pod) -> impl Iterator<Item = (&str, &str)> {
+/// What a status says of why the pod is not ready, from what is most general to what is most particular: the reason,
+/// and the words with it.
+fn troubles(pod: &Pod) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
     let scheduled = pod
         .condition("PodScheduled")
         .filter(|condition| !condition.is_true && !condition.reason.is_empty())
-        .map(|condition| (&*condition.reason, &*condition.message));
-    let whole = (!pod.reason.is_empty()).then_some((&*pod.reason, &*pod.message));
+        .map(|condition| (&*condition.reason, Cow::from(&*condition.message)));
+    let whole = (!pod.reason.is_empty()).then_some((&*pod.reason, Cow::from(&*pod.message)));
     let containers = pod.containers.iter().flat_map(container_troubles);
     scheduled.into_iter().chain(whole).chain(containers)
 }
 
-fn container_troubles(container: &Container) -> impl Iterator<Item = (&str, &str)> {
+fn container_troubles(container: &Container) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
     // What every container goes through.
     const USUAL: [&str; 3] = ["", "ContainerCreating", "PodInitializing"];
     let ended = match (&container.last_end, &container.state) {
         (_, State::Terminated(end)) | (Some(end), _) if end.exit_code != 0 => {
-            Some((&*end.reason, &*end.message))
+            let message = match &*end.message {
+                "" => format!("exit code {}", end.exit_code).into(),
+                message => message.into(),
+            };
+            Some((&*end.reason, message))
         }
         _ => None,
     };
     let waits = match &container.state {
-        State::Waiting { reason, message } if !USUAL.contains(&&**reason) => Some((&**reason, &**message)),
+        State::Waiting { reason, message } if !USUAL.contains(&&**reason) => {
+            Some((&**reason, Cow::from(&**message)))
+        }
         _ => None,
     };
     ended.into_iter().chain(waits)

@@ -278,8 +278,7 @@ impl Known {
             return None;
         }
         let last = told.phases.iter().max_by_key(|phase| (phase.end, phase.start));
-        Some(last.map_or("nothing was done for it".into(), |phase| {
-            format!("it was in {}", phase.name).into()
-        }))
+        let during = last.map_or("nothing that was seen", |phase| phase.name);
+        Some(format!("{} during {during}", closing.as_str().replace('_', " ")).into())
     }
 }
