@@ -3,6 +3,7 @@
 //! It reads snapshots and changes nothing. It runs on a runtime of its own, so that it still answers when
 //! the data path does not.
 
+mod open_metrics;
 mod serve;
 mod tls;
 
@@ -25,8 +26,14 @@ use percent_encoding::percent_decode_str;
 use subtle::ConstantTimeEq as _;
 use tokio::{sync::watch, time::Instant};
 
-pub use self::serve::{BindError, Server};
-use crate::{model::Watchdog, telemetry::CONTENT_TYPE};
+pub use self::{
+    open_metrics::name as metric_name,
+    serve::{BindError, Server},
+};
+use crate::{
+    model::{Watchdog, metric::Family},
+    telemetry::{CONTENT_TYPE, END},
+};
 
 /// The story that is told where no other is asked for.
 const POD_START: &str = "pod start";
@@ -57,8 +64,10 @@ pub enum Phase {
 
 /// What the answers are made of.
 pub struct View {
-    /// Writes all metrics in the `OpenMetrics` text format.
+    /// Writes the metrics of the process in the `OpenMetrics` text format, without the end.
     pub metrics: Box<dyn Fn() -> Result<String, fmt::Error> + Send + Sync>,
+    /// What was measured of the components, shown beside them.
+    pub families: watch::Receiver<Arc<[Family]>>,
     /// Tells in JSON which traces of pods there are, or the one that is asked for.
     pub traces: Box<dyn Fn(Option<Wanted>) -> BoxFuture<'static, Result<String, Untold>> + Send + Sync>,
     pub watchdog: Mutex<Watchdog>,
@@ -87,6 +96,7 @@ impl fmt::Debug for View {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             metrics: _,
+            families: _,
             traces: _,
             watchdog,
             phase,
@@ -95,6 +105,16 @@ impl fmt::Debug for View {
             .field("watchdog", watchdog)
             .field("phase", phase)
             .finish_non_exhaustive()
+    }
+}
+
+impl View {
+    fn page(&self) -> Result<String, fmt::Error> {
+        let mut page = (self.metrics)()?;
+        let families = Arc::clone(&self.families.borrow());
+        open_metrics::write(&families, &mut page)?;
+        page.push_str(END);
+        Ok(page)
     }
 }
 
@@ -124,7 +144,7 @@ async fn metrics(State(desk): State<Arc<Desk>>, headers: HeaderMap) -> Response 
     if let Some(refusal) = desk.refuse(&headers) {
         return refusal;
     }
-    match (desk.view.metrics)() {
+    match desk.view.page() {
         Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
         Err(error) => (
             StatusCode::INTERNAL_SERVER_ERROR,

@@ -170,6 +170,7 @@ fn drive(pipeline: Pipeline, admin: admin::Server, cluster: cluster::Config) -> 
     let traces = pipeline.traces();
     let view = admin::View {
         metrics: Box::new(move || telemetry::encode(&registry)),
+        families: pipeline.families(),
         traces: Box::new(move |wanted| Box::pin(tell(traces.clone(), wanted))),
         watchdog: Mutex::new(pipeline.watchdog()),
         phase: phases,

@@ -9,6 +9,7 @@ use std::{
     fs::File,
     io::{self, Read},
     path::Path,
+    time::Duration,
 };
 
 use crate::{
@@ -64,6 +65,9 @@ pub struct Identify {
 pub struct Correlate {
     pub calls: correlate::calls::Config,
     pub pod_trace: correlate::pod_trace::Config,
+    pub span_metrics: correlate::span_metrics::Config,
+    /// Between two exports of what is measured.
+    pub metrics_interval: Duration,
 }
 
 /// Reads and checks a file, or the environment alone.

@@ -7,5 +7,6 @@ pub mod calls;
 pub mod coverage;
 pub mod critical_path;
 pub mod durations;
+pub mod function_durations;
 pub mod pod_trace;
 pub mod span_metrics;

@@ -4,6 +4,7 @@
 //! that take its signal or by none, so an acknowledged item is in each of their ledgers.
 
 mod correlator;
+mod meters;
 mod probes;
 mod traces;
 
@@ -20,6 +21,7 @@ use tracing::{info, warn};
 pub use self::traces::{Traces, Untold};
 use self::{
     correlator::{Correlator, Look, Parts, Seen, Sources},
+    meters::Meters,
     probes::Probes,
     traces::Asked,
 };
@@ -33,6 +35,8 @@ use crate::{
     },
     model::{
         ByteSize, Heartbeat, Payload, ResourceAttributes, Signal, Tally, Watchdog,
+        call::Operation,
+        metric::Family,
         pod::PodEvent,
         time::{Nanos, Wall},
     },
@@ -78,6 +82,8 @@ pub struct Pipeline {
     probes: Option<Probes>,
     services: Vec<Arc<str>>,
     compared: Vec<Compared>,
+    counted: Vec<Arc<Operation>>,
+    families: watch::Sender<Arc<[Family]>>,
     correlate: Correlate,
     correlated: correlator::Metrics,
     traces: Traces,
@@ -119,6 +125,8 @@ impl Pipeline {
                 exporters: exporters.into(),
                 services: correlator::names(&ingest.probe.services),
                 compared: correlator::compared(&ingest.probe.services),
+                counted: meters::counted(&ingest.probe.services),
+                families: watch::channel(Arc::default()).0,
                 probes: ingest.probe.enabled.then(|| Probes::load(ingest.probe)),
                 correlate,
                 correlated: correlator::Metrics::default(),
@@ -148,6 +156,12 @@ impl Pipeline {
         Watchdog::new(self.standstill, std::iter::once(runtime).chain(lanes))
     }
 
+    /// What is measured of the components, as it stood a few seconds ago.
+    #[must_use]
+    pub fn families(&self) -> watch::Receiver<Arc<[Family]>> {
+        self.families.subscribe()
+    }
+
     /// Whom to ask of pods' traces, while it runs.
     #[must_use]
     pub fn traces(&self) -> Traces {
@@ -172,6 +186,15 @@ impl Pipeline {
             seen: Arc::default(),
             look,
         };
+        let meters = Meters::new(meters::Parts {
+            spans: self.correlate.span_metrics,
+            interval: self.correlate.metrics_interval,
+            counted: self.counted,
+            durations: self.probes.as_ref().and_then(Probes::durations),
+            shown: self.families,
+            metrics: self.correlated.meters.clone(),
+            now: now(),
+        });
         let batches = match self.probes {
             Some(probes) => probes.start(stop.clone())?,
             None => probes::none(),
@@ -181,6 +204,7 @@ impl Pipeline {
             pods: self.correlate.pod_trace,
             services: self.services,
             compared: self.compared,
+            meters,
             seed: Tracer::seed(),
             now: now(),
             metrics: self.correlated,

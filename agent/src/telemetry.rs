@@ -5,7 +5,7 @@ mod process;
 mod registry;
 
 pub use log::Level;
-pub use registry::{Build, CONTENT_TYPE, Registry, encode, registry};
+pub use registry::{Build, CONTENT_TYPE, END, Registry, encode, registry};
 
 /// What the process says of itself.
 #[derive(Clone, Debug)]

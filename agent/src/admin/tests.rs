@@ -9,7 +9,7 @@ use axum::{
 use tower::ServiceExt;
 
 use super::*;
-use crate::model::Heartbeat;
+use crate::model::{Heartbeat, metric::Series, time::Nanos};
 
 struct Asked {
     router: Router,
@@ -24,7 +24,7 @@ fn desk(bearer_token_file: Option<PathBuf>) -> Asked {
         [("export".to_owned(), Arc::clone(&heartbeat))],
     );
     let (sender, phase) = watch::channel(Phase::Starting);
-    let metrics = Box::new(|| Ok("# EOF\n".to_owned()));
+    let metrics = Box::new(|| Ok("own 1\n".to_owned()));
     let traces = |wanted: Option<Wanted>| -> BoxFuture<'static, _> {
         Box::pin(async move {
             let wanted = wanted.map(|wanted| format!("{} of {}", wanted.story, wanted.pod));
@@ -36,8 +36,15 @@ fn desk(bearer_token_file: Option<PathBuf>) -> Asked {
             }
         })
     };
+    let calls = Family {
+        name: "a.b",
+        description: "Said of it",
+        start: Nanos::default(),
+        series: Series::Counts(vec![(Arc::default(), 2)]),
+    };
     let view = View {
         metrics,
+        families: watch::channel(Arc::from([calls])).1,
         traces: Box::new(traces),
         watchdog: Mutex::new(watchdog),
         phase,
@@ -104,7 +111,10 @@ async fn metrics_ask_for_the_token_that_is_in_the_file_now() {
     assert_eq!(desk.get("/metrics", Some("Bearer wrong")).await.0, 401);
     assert_eq!(
         desk.get("/metrics", Some("Bearer first")).await,
-        (200, "# EOF\n".to_owned())
+        (
+            200,
+            "own 1\n# HELP a_b Said of it.\n# TYPE a_b counter\na_b_total 2\n# EOF\n".to_owned()
+        )
     );
     std::fs::write(file.path(), "second").unwrap();
     assert_eq!(desk.get("/metrics", Some("Bearer first")).await.0, 401);

@@ -264,6 +264,7 @@ mod tests {
         let (_, phase) = watch::channel(admin::Phase::Running);
         let view = View {
             metrics: Box::new(|| Ok(String::new())),
+            families: watch::channel(Arc::default()).1,
             traces: Box::new(|_| Box::pin(async { Ok("{}".to_owned()) })),
             watchdog: Mutex::new(Watchdog::new(PATIENCE, [])),
             phase,

@@ -33,6 +33,7 @@ use crate::{
 
 mod catalogue;
 mod endpoint;
+mod measure;
 
 pub(super) use catalogue::embedded;
 
@@ -43,6 +44,8 @@ pub(super) fn check(raw: &raw::Config, document: &Node, faults: &mut Vec<Fault>)
     let probe = check.probe(&raw.ingest.probe);
     let identify = check.cluster(&raw.identify.cluster);
     let export = check.export(&raw.export, raw.ingest.otlp.max_message_size);
+    let span_metrics = check.span_metrics(&raw.correlate.span_metrics);
+    let metrics_interval = check.metrics_interval(raw.correlate.metrics.interval);
     let admin = check.admin(&raw.admin);
     let telemetry = check.telemetry(&raw.telemetry);
     if let (Some(ingest), Some(admin)) = (&ingest, &admin) {
@@ -54,6 +57,8 @@ pub(super) fn check(raw: &raw::Config, document: &Node, faults: &mut Vec<Fault>)
         correlate: Correlate {
             calls: calls(&raw.correlate.calls),
             pod_trace: POD_TRACE,
+            span_metrics,
+            metrics_interval,
         },
         export: export?,
         pipeline: pipeline::Config {

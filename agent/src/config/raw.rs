@@ -95,6 +95,8 @@ pub(super) struct Cluster {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Correlate {
     pub(super) calls: Calls,
+    pub(super) metrics: Metrics,
+    pub(super) span_metrics: SpanMetrics,
 }
 
 /// Which calls of functions become spans.
@@ -113,6 +115,28 @@ pub(super) enum Mode {
     Auto,
     Always,
     Off,
+}
+
+/// What is measured of the components: spans, see below, and the durations of the functions that are traced. It goes to
+/// the endpoints that take metrics, and is on `/metrics`.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Metrics {
+    /// Between two exports of all series.
+    pub(super) interval: Time,
+}
+
+/// `traces.span.metrics.calls` and `traces.span.metrics.duration` of native spans and of the agent's own, in the form of
+/// the collector's spanmetrics connector, in seconds.
+#[derive(Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct SpanMetrics {
+    /// Whether spans are counted.
+    pub(super) enabled: bool,
+    /// Attributes of spans to count by, beside `service.name`, `span.name`, `span.kind` and `status.code`.
+    pub(super) dimensions: Vec<String>,
+    /// Past it all that is new counts as one series with `otel.metric.overflow`; each takes about a kilobyte.
+    pub(super) max_series: usize,
 }
 
 /// How it leaves.
@@ -325,6 +349,24 @@ impl Default for Cluster {
             cluster_name: String::new(),
             kubeconfig: String::new(),
             resource_attributes: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            interval: Time(Duration::from_mins(1)),
+        }
+    }
+}
+
+impl Default for SpanMetrics {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            dimensions: Vec::new(),
+            max_series: 2000,
         }
     }
 }

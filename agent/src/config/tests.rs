@@ -100,6 +100,7 @@ fn all_settings_reach_their_rooms() {
                   batch: {{max_size: 512KiB, max_age: 1s}}
                   queue: {{max_size: 8MiB, when_full: drop}}
                   retry: {{initial_delay: 2s, max_delay: 1m, give_up_after: 1h}}
+            correlate: {{metrics: {{interval: 15s}}, span_metrics: {{enabled: false, dimensions: [http.route], max_series: 9}}}}
             pipeline: {{shutdown_grace: 9s}}
             admin: {{address: '[::1]:0', bearer_token_file: {pem}, tls: {{cert_file: {pem}, key_file: {pem}}}}}
             telemetry: {{log: {{level: 'warn,innerspan=debug', format: json}}}}
@@ -115,6 +116,12 @@ fn all_settings_reach_their_rooms() {
         (Some("123"), Some("no"))
     );
     assert_eq!(cluster.resource_attributes["deployment.environment.name"], "prod");
+    let spans = &config.correlate.span_metrics;
+    assert_eq!(config.correlate.metrics_interval, Duration::from_secs(15));
+    assert_eq!(
+        (spans.enabled, &*spans.dimensions, spans.max_series),
+        (false, &["http.route".into()][..], 9)
+    );
     let [endpoint] = config.export.endpoints.as_slice() else {
         panic!("one endpoint")
     };
@@ -233,6 +240,24 @@ fn bounds_must_fit_into_one_another() {
             "F:2: export.endpoints[0].retry.give_up_after: must be more than 0",
             "F:2: export.endpoints[0].retry.max_delay: must be at least `initial_delay`",
         ],
+    );
+}
+
+#[test]
+fn attributes_to_count_by_are_told_apart_on_the_page_of_metrics() {
+    check_beside(
+        "correlate:\n  metrics: {interval: 500ms}\n  span_metrics: {max_series: 0, dimensions: [a.b, span.name, '', a_b]}",
+        &[
+            "F:3: correlate.metrics.interval: must be at least 1s",
+            "F:4: correlate.span_metrics.dimensions[1]: has the label of `span.name`",
+            "F:4: correlate.span_metrics.dimensions[2]: is no attribute key",
+            "F:4: correlate.span_metrics.dimensions[3]: has the label of `a.b`",
+            "F:4: correlate.span_metrics.max_series: expected 1 to 100000",
+        ],
+    );
+    check_beside(
+        "correlate: {span_metrics: {dimensions: [a, b, c, d, e, f, g, h, i, j, k, l, m]}}",
+        &["F:2: correlate.span_metrics.dimensions: names more than 12"],
     );
 }
 

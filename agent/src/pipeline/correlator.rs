@@ -18,7 +18,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Router, now, probes::Batch, traces::Asked};
+use super::{
+    Router,
+    meters::{self, Meters},
+    now,
+    probes::Batch,
+    traces::Asked,
+};
 use crate::{
     correlate::{
         calls::{self, Calls},
@@ -120,6 +126,7 @@ pub(super) struct Metrics {
     calls: calls::Metrics,
     coverage: coverage::Metrics,
     pods: pod_trace::Metrics,
+    pub(super) meters: meters::Metrics,
     unseen: Counter,
     spans_dropped: Counter,
 }
@@ -129,6 +136,7 @@ impl Metrics {
         self.calls.register(registry);
         self.coverage.register(registry);
         self.pods.register(registry);
+        self.meters.register(registry);
         registry.register(
             "innerspan_pipeline_native_spans_unseen",
             "Spans of components that were passed on without being looked at, for want of room",
@@ -148,6 +156,7 @@ pub(super) struct Parts {
     pub(super) pods: pod_trace::Config,
     pub(super) services: Vec<Arc<str>>,
     pub(super) compared: Vec<Compared>,
+    pub(super) meters: Meters,
     pub(super) seed: [u8; 16],
     pub(super) now: Nanos<Wall>,
     pub(super) metrics: Metrics,
@@ -168,6 +177,7 @@ pub(super) struct Correlator {
     calls: Calls,
     coverage: Coverage,
     pods: PodTraces,
+    meters: Meters,
     services: Vec<Arc<str>>,
     attributes: watch::Receiver<ResourceAttributes>,
     router: Router,
@@ -180,6 +190,7 @@ impl Correlator {
             calls: Calls::new(parts.calls, parts.seed, parts.now, parts.metrics.calls),
             coverage: Coverage::new(parts.compared, parts.metrics.coverage),
             pods: PodTraces::new(parts.pods, parts.metrics.pods),
+            meters: parts.meters,
             services: parts.services,
             attributes: parts.attributes,
             router: parts.router,
@@ -206,6 +217,7 @@ impl Correlator {
                     let at = now();
                     self.coverage.tick(at);
                     self.pods.tick(at, &mut spans);
+                    self.meters.tick(at, &self.attributes, &self.router).await;
                 }
                 () = stop.cancelled(), if !telling => {}
             }
@@ -217,6 +229,7 @@ impl Correlator {
         let mut spans = Vec::new();
         self.pods.finish(now(), &mut spans);
         self.export(spans).await;
+        self.meters.export(now(), &self.attributes, &self.router).await;
     }
 
     fn take_calls(&mut self, batch: Batch, spans: &mut Vec<Span>) {
@@ -231,7 +244,9 @@ impl Correlator {
         for call in complete {
             self.coverage.call(&call, batch.at);
             let is_kept = call.kept.is_some();
-            if !self.pods.call(&call, batch.at) && !is_kept {
+            let is_held = self.pods.call(&call, batch.at);
+            self.meters.call(&call, is_held, batch.at);
+            if !is_held && !is_kept {
                 spans.push(call.span);
             }
         }
@@ -251,6 +266,7 @@ impl Correlator {
                 end: span.end,
             };
             self.coverage.native(&reported, at);
+            self.meters.native(&span, at);
             if let Some(keys) = pod_trace::wanted(span.service, span.name, span.kind) {
                 self.pods.native(span.keep(keys), at);
             }
@@ -281,7 +297,8 @@ impl Correlator {
         }
     }
 
-    async fn export(&self, spans: Vec<Span>) {
+    async fn export(&mut self, spans: Vec<Span>) {
+        self.meters.own(&spans, now());
         let count = spans.len() as u64;
         let payload = export::encode::spans(spans, &self.attributes.borrow());
         if let Some(payload) = payload

@@ -13,7 +13,7 @@ use crate::{
     identify::process::{Processes, Started},
     ingest::probe::{
         self, Probe,
-        go::tracer::{Traced, Tracer},
+        go::tracer::{Durations, Traced, Tracer},
     },
     model::{
         call::CallEvent,
@@ -77,6 +77,11 @@ impl Probes {
                 self.dropped.clone(),
             );
         }
+    }
+
+    /// What the kernel counts of calls.
+    pub(super) fn durations(&self) -> Option<Durations> {
+        self.tracer.as_ref().map(Tracer::durations)
     }
 
     /// Starts the thread, which ends after `stop`, when all that was read is on its way.

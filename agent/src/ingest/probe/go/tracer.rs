@@ -3,6 +3,7 @@
 //! In: processes as they start and end, and the records of their probes. Out: [`CallEvent`]s in wall-clock time.
 //! An executable is analysed once, whatever number of processes run it, and in doubt a process is left alone.
 
+mod durations;
 mod metrics;
 mod target;
 
@@ -16,8 +17,8 @@ use std::{
 
 use tracing::{debug, info, warn};
 
-pub use self::metrics::Metrics;
 use self::target::{Bias, Target};
+pub use self::{durations::Durations, metrics::Metrics};
 use super::{
     attach::{Programs, Refused},
     binary::{Binary, Unreadable},
@@ -88,6 +89,11 @@ impl Tracer {
     #[must_use]
     pub fn metrics(&self) -> Metrics {
         Metrics::new(Arc::clone(&self.targets))
+    }
+
+    #[must_use]
+    pub fn durations(&self) -> Durations {
+        Durations::new(Arc::clone(&self.targets))
     }
 
     /// When [`Self::drain`] was called last.

@@ -4,11 +4,14 @@ use std::{collections::HashMap, fs, io, path::Path, sync::Arc};
 
 use abi::go_call::{Process, SPAN_TYPES, SpanType};
 
-use super::super::{
-    attach::{Attachment, Function, ReturnPoint},
-    clock::Clock,
-    record::{Begin, Call, Captured, End, Record},
-    resolve::{Named, Plan, Probe},
+use super::{
+    super::{
+        attach::{Attachment, Function, ReturnPoint},
+        clock::Clock,
+        record::{Begin, Call, Captured, End, Record},
+        resolve::{Named, Plan, Probe},
+    },
+    durations::Totals,
 };
 use crate::model::{
     call::{Begun, CallEvent, CallId, Captures, Ended, ProcessId},
@@ -19,6 +22,8 @@ use crate::model::{
 #[derive(Debug, Default)]
 pub(super) struct Targets {
     by_slot: HashMap<u32, Target>,
+    /// What the kernel had counted of those that have ended.
+    pub(super) ended: Totals,
 }
 
 /// A process that is traced, for as long as this lives.
@@ -44,7 +49,9 @@ impl Targets {
     /// Takes the probes off a process.
     pub(super) fn remove(&mut self, pid: Pid) -> Option<ProcessId> {
         let slot = *self.by_slot.iter().find(|(_, target)| target.pid == pid)?.0;
-        self.by_slot.remove(&slot).map(|target| target.process)
+        let target = self.by_slot.remove(&slot)?;
+        target.count(&mut self.ended);
+        Some(target.process)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Target> {
@@ -69,6 +76,15 @@ impl Target {
 
     pub(super) fn attachment(&self) -> &Attachment {
         &self.attachment
+    }
+
+    /// Adds what the kernel has counted of its hot functions.
+    pub(super) fn count(&self, totals: &mut Totals) {
+        for (function, probe) in self.plan.probes.iter().enumerate() {
+            if let Some(counts) = self.attachment.histogram(function) {
+                totals.add(&probe.operation, &counts);
+            }
+        }
     }
 
     /// What a record says; nothing if it is of no function that is known.
