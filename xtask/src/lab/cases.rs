@@ -31,7 +31,7 @@ use Step::{Await, Event, Kubectl};
 
 const READY: Step = Await("condition=Ready");
 
-const CASES: [Case; 10] = [
+static CASES: [Case; 10] = [
     Case {
         name: "image-back-off",
         steps: &[Await(
@@ -101,12 +101,16 @@ pub(crate) fn names() -> Vec<&'static str> {
     CASES.iter().map(|case| case.name).collect()
 }
 
+fn find(name: &str) -> anyhow::Result<&'static Case> {
+    let mut cases = CASES.iter();
+    cases
+        .find(|case| case.name == name)
+        .with_context(|| format!("no case is called {name}"))
+}
+
 /// Starts the pod of a case, and returns its UID once it is what the case makes of it.
 pub(crate) fn run(node: &Node, name: &str) -> anyhow::Result<String> {
-    let case = CASES
-        .iter()
-        .find(|case| case.name == name)
-        .with_context(|| format!("no case is called {name}"))?;
+    let case = find(name)?;
     let values = [
         ("REGISTRY", world::REGISTRY.to_owned()),
         ("IMAGE", format!("{}/demo:1", world::REGISTRY)),
@@ -130,8 +134,11 @@ pub(crate) fn run(node: &Node, name: &str) -> anyhow::Result<String> {
 pub(crate) fn outline(node: &Node, name: &str, uid: &str) -> anyhow::Result<String> {
     // The agent waits twelve seconds for what components report late.
     const PATIENCE: Duration = Duration::from_mins(1);
-    let words = ["kubectl", "get", "pod", name, "--ignore-not-found", READINESS];
-    if node.space.run(&words)?.trim() == "False" {
+    let starts = find(name)?
+        .steps
+        .iter()
+        .any(|step| matches!(step, Await("condition=Ready")));
+    if !starts {
         let words = [
             "kubectl",
             "delete",
@@ -147,8 +154,6 @@ pub(crate) fn outline(node: &Node, name: &str, uid: &str) -> anyhow::Result<Stri
         outline::of(&trace).context("it has no root yet")
     })
 }
-
-const READINESS: &str = "--output=jsonpath={.status.conditions[?(@.type==\"Ready\")].status}";
 
 fn take(node: &Node, pod: &str, uid: &str, step: &Step) -> anyhow::Result<()> {
     const PATIENCE: Duration = Duration::from_mins(1);

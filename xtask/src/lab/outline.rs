@@ -9,8 +9,8 @@ use serde_json::Value;
 
 /// What the agent's phases have, and calls that are shown beside them have not.
 const PHASE: &str = "innerspan.phase";
-/// Phases that come and go with the moment.
-const FLEETING: [&str; 2] = ["queue", "status"];
+/// Phases that come and go with the moment, where they did not fail: an image may be there already.
+const FLEETING: [&str; 3] = ["pull", "queue", "status"];
 
 /// Parts by their name, and whether they failed.
 #[derive(Debug, Default)]
@@ -39,10 +39,10 @@ fn gather(spans: &[Value], whole: &Value, outline: &mut Outline) {
     let id = whole.get("spanID").and_then(Value::as_str);
     let parts = spans.iter().filter(|span| parent(span) == id && id.is_some());
     for part in parts.filter(|part| tag(part, PHASE).is_some()) {
-        let Some(name) = name(part).filter(|name| !FLEETING.contains(name)) else {
+        let failed = tag(part, "error") == Some(&Value::Bool(true));
+        let Some(name) = name(part).filter(|name| failed || !FLEETING.contains(name)) else {
             continue;
         };
-        let failed = tag(part, "error") == Some(&Value::Bool(true));
         let name = if failed {
             format!("{name} !")
         } else {
