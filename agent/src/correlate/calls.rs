@@ -52,6 +52,8 @@ pub struct Call {
     pub kept: Option<Fate>,
     /// The name of the span by which the component itself reports the same call, where it does.
     pub native: Option<Arc<str>>,
+    /// Whether it is exported beside that one, because all are asked for.
+    pub beside: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -226,13 +228,7 @@ impl Calls {
     /// Why the call is not exported, if it is not.
     fn kept(&self, begun: &Begun) -> Option<Fate> {
         let operation = &begun.operation;
-        let mode = self
-            .config
-            .modes
-            .get(&*operation.service)
-            .copied()
-            .unwrap_or_default();
-        match mode {
+        match self.mode(&operation.service) {
             Mode::Off => return Some(Fate::Off),
             Mode::Always => return None,
             Mode::Auto => {}
@@ -243,6 +239,10 @@ impl Calls {
         let last = self.native.get(&operation.service).unwrap_or(&self.start);
         let traces = begun.start.since(last) < NATIVE_SILENCE;
         (operation.native.is_some() && traces).then_some(Fate::Native)
+    }
+
+    fn mode(&self, service: &str) -> Mode {
+        self.config.modes.get(service).copied().unwrap_or_default()
     }
 
     /// The innermost exported call that is in flight on the same goroutine.
@@ -360,6 +360,7 @@ impl Calls {
             links: Vec::new(),
         };
         Call {
+            beside: operation.native.is_some() && self.mode(&operation.service) == Mode::Always,
             span,
             context: begun.context,
             pod: place.pod,

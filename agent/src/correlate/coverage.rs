@@ -255,6 +255,7 @@ mod tests {
             pod: None,
             kept: None,
             native: Some(RUN.into()),
+            beside: false,
         }
     }
 

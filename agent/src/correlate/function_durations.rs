@@ -190,6 +190,7 @@ mod tests {
             pod: None,
             kept: None,
             native: None,
+            beside: false,
         }
     }
 

@@ -165,6 +165,7 @@ impl PodTraces {
         let place = match (call.kept, call.context) {
             (Some(_), _) => Place::Nowhere,
             (None, Some(context)) if context.sampled => Place::Elsewhere,
+            (None, _) if call.beside => Place::Elsewhere,
             (None, _) => Place::Here,
         };
         let mut work = Work {

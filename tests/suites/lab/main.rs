@@ -87,7 +87,7 @@ fn the_golden_renderings_are_those_of_the_chart(lab: &Lab) {
     }
 }
 
-/// All at once: none waits for another. `INNERSPAN_UPDATE_GOLDEN=1` writes the outlines anew.
+/// All at once: none waits for another. `INNERSPAN_GOLDEN=write` writes the outlines anew.
 fn every_case_is_told_by_its_trace(lab: &Lab) {
     let below = |folder: &str| Path::new(lab.checkout).join("tests").join(folder);
     let cases: Vec<String> = fs::read_dir(below("lab/cases"))
@@ -104,7 +104,7 @@ fn every_case_is_told_by_its_trace(lab: &Lab) {
     });
     for (case, outline) in cases.iter().zip(outlines) {
         let golden = below("data/golden/cases").join(case).with_extension("txt");
-        if env::var_os("INNERSPAN_UPDATE_GOLDEN").is_some() {
+        if env::var_os("INNERSPAN_GOLDEN").is_some_and(|verb| verb == "write") {
             fs::write(&golden, &outline).unwrap();
         }
         assert_eq!(outline, fs::read_to_string(&golden).unwrap(), "{case}");

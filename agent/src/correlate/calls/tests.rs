@@ -140,6 +140,21 @@ fn check(events: &[CallEvent], expected: &[&str]) -> Calls {
 }
 
 #[test]
+fn where_all_calls_are_asked_for_those_that_the_component_reports_say_so() {
+    let mut calls = calls(100);
+    calls.config.modes.insert("kubelet".into(), Mode::Always);
+    let [native, other] = ["native sync", "probe"].map(|name| begun(KUBELET, 1, 10, 0, name));
+    let served = begun(CONTAINERD, 1, 10, 0, "native run");
+    let mut complete = Vec::new();
+    for call in [native, other, served] {
+        calls.take(begin(&call), &mut complete);
+        calls.take(end(&call, 1), &mut complete);
+    }
+    let beside: Vec<bool> = complete.iter().map(|call| call.beside).collect();
+    assert_eq!(beside, [true, false, false]);
+}
+
+#[test]
 fn a_call_inside_a_call_of_its_goroutine_is_its_child() {
     let outer = begun(KUBELET, 1, 100, 0, "sync");
     let inner = begun(KUBELET, 1, 200, 1, "volumes");

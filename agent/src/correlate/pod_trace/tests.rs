@@ -76,6 +76,21 @@ fn what_is_done_for_a_pod_after_its_start_is_no_part_of_it() {
 }
 
 #[test]
+fn a_call_that_is_asked_for_beside_the_native_span_is_no_ones_but_its_own() {
+    let mut node = Node::new();
+    let sync = |beside| {
+        let calls = starts::complete(POD).calls();
+        let sync = calls.into_iter().find(|call| &*call.span.name == "SyncPod");
+        Call {
+            beside,
+            ..sync.unwrap()
+        }
+    };
+    assert!(!node.traces.call(&sync(true), Nanos::new(0)));
+    assert!(node.traces.call(&sync(false), Nanos::new(0)));
+}
+
+#[test]
 fn who_asks_is_told_of_what_goes_on_and_of_what_is_over() {
     let mut node = Node::new();
     let mut rest = starts::complete(POD).in_order(0);

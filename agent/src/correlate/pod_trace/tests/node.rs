@@ -148,6 +148,7 @@ impl Script {
             pod: pod.and_then(|pod| PodUid::parse(&pod)),
             kept: None,
             native: None,
+            beside: false,
         })));
         self
     }
