@@ -3,8 +3,8 @@
 use super::{Kind, Twins, find};
 use crate::lab::spans::Span;
 
-/// A span of trace 1, or from id 100 on of a pod's own: whether it is the agent's, service, name, id, parent (0 for none), begin and end in
-/// milliseconds, and one attribute.
+/// A span of trace 1, or from id 100 on of a pod's own: whether it is the agent's, service, name, id, parent (0 for
+/// none), begin and end in milliseconds, and one attribute.
 type Line = (
     bool,
     &'static str,
