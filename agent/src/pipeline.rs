@@ -221,8 +221,11 @@ impl Pipeline {
         let stamp = stamps(attributes);
         let mut serving = tokio::spawn(self.server.run(router, stamp, self.received, stop.clone()));
         tokio::select! {
-            ended = &mut serving => return ended?,
+            // First: what is asked to stop may have done so before this task gets its turn, and is to be drained all
+            // the same.
+            biased;
             () = stop.cancelled() => {}
+            ended = &mut serving => return ended?,
         }
 
         let end = Instant::now() + self.config.shutdown_grace;
