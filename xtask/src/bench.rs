@@ -10,6 +10,8 @@ use std::{
 
 use anyhow::Context as _;
 
+use crate::place;
+
 mod client;
 mod forward;
 mod forwarder;
@@ -46,13 +48,15 @@ enum Name {
     Forward,
     /// What the probes cost the components and the agent.
     Probes,
+    /// What following the starts of pods costs the agent.
+    Starts,
     /// The part of `probes` that runs in a process namespace of its own.
     #[value(hide = true)]
     ProbesAlone,
 }
 
 /// What runs when nothing is named.
-const ALL: &[Name] = &[Name::Forward, Name::Probes];
+const ALL: &[Name] = &[Name::Forward, Name::Probes, Name::Starts];
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if cfg!(debug_assertions) {
@@ -64,6 +68,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         passed &= match name {
             Name::Forward => forward::run(args.quick, args.only_ours)?,
             Name::Probes => probes::run(args.quick, args.lab)?,
+            Name::Starts => starts()?,
             Name::ProbesAlone => probes::measure(args.quick)?,
         };
     }
@@ -72,6 +77,24 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// A recorded start, a thousand times over: a program of the agent's own, since only it knows what it follows.
+fn starts() -> anyhow::Result<bool> {
+    let status = Command::new("cargo")
+        .current_dir(place::root())
+        .args([
+            "run",
+            "--quiet",
+            "--release",
+            "--package",
+            "innerspan",
+            "--example",
+            "pod_starts",
+        ])
+        .status()
+        .context("cannot start cargo")?;
+    Ok(status.success())
 }
 
 /// The same command, optimised: otherwise the load generator is what is measured.

@@ -31,6 +31,7 @@ mod host;
 mod images;
 mod jaeger;
 mod node;
+mod outline;
 mod patience;
 mod print;
 mod record;
@@ -90,6 +91,9 @@ enum Verb {
     Case {
         #[arg(value_parser = cases::names())]
         name: String,
+        /// End the pod if it does not start, and print the outline of its trace in place of its UID.
+        #[arg(long)]
+        outline: bool,
     },
     /// Write tests/data/otlp from the requests that a lab with --capture has seen so far.
     Record,
@@ -141,7 +145,15 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             }
             starts::clear(&node)?;
         }
-        Some(Verb::Case { name }) => println!("{}", cases::run(&node(&ground()?)?, name)?),
+        Some(Verb::Case { name, outline }) => {
+            let node = node(&ground()?)?;
+            let uid = cases::run(&node, name)?;
+            if *outline {
+                print!("{}", cases::outline(&node, name, &uid)?);
+            } else {
+                println!("{uid}");
+            }
+        }
         Some(Verb::Record) => {
             let capture = ground()?.dir.join(capture::FILE);
             record::fixtures(&capture, &place::root().join("tests/data/otlp"))?;

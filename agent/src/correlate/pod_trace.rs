@@ -53,7 +53,7 @@ use crate::model::{
 
 /// Work that cannot be told whose it is waits for as long as components take to report the rest of it.
 const PATIENCE: Duration = Duration::from_secs(30);
-const MAX_PARKED: usize = 4096;
+const MAX_PARKED: usize = 8192;
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -86,7 +86,8 @@ pub struct Trace {
 pub struct PodTraces {
     config: Config,
     pods: HashMap<PodUid, Known>,
-    keys: HashMap<Key, PodUid>,
+    /// A name may be that of several pods: one goes, and the next one comes.
+    keys: HashMap<Key, Vec<PodUid>>,
     parked: Parked,
     reconciles: Reconciles,
     settled: Settled,
@@ -264,12 +265,20 @@ impl PodTraces {
         std::mem::take(&mut self.measures)
     }
 
-    fn pod_of(&self, keys: &[Key]) -> Option<PodUid> {
-        let named = keys.iter().find_map(|key| match key {
-            Key::Pod(uid) => Some(*uid),
-            _ => None,
-        });
-        named.or_else(|| keys.iter().find_map(|key| self.keys.get(key)).copied())
+    /// The pods that work with these keys may be for: one, unless it is told by a name that several have had.
+    fn pods_of(&self, keys: &[Key]) -> Vec<PodUid> {
+        if let Some(uid) = named(keys) {
+            return vec![uid];
+        }
+        let mut pods: Vec<PodUid> = keys
+            .iter()
+            .filter_map(|key| self.keys.get(key))
+            .flatten()
+            .copied()
+            .collect();
+        pods.sort_unstable();
+        pods.dedup();
+        pods
     }
 
     /// A pod that was not known is one that starts.
@@ -288,37 +297,48 @@ impl PodTraces {
             }
             return false;
         }
-        let uid = self.pod_of(&keys).filter(|uid| !self.settled.contains(*uid));
-        let Some(uid) = uid else {
-            // It may be the beginning of the pod's stop.
-            self.parked.put(work.elsewhere(), keys, now);
-            return false;
-        };
-        let max_works = self.config.max_works;
-        if !self.known(uid, now).add(work, max_works, now) {
-            self.metrics.work_dropped();
+        if work.is_of_another_object(&keys) {
             return false;
         }
-        self.learn(uid, keys, now);
-        true
+        let pods = self.pods_of(&keys).into_iter();
+        let pods: Vec<PodUid> = pods.filter(|uid| !self.settled.contains(*uid)).collect();
+        if pods.is_empty() || named(&keys).is_none() {
+            // It may be the beginning of the stop of a pod that runs, or of the start of the next one of its name.
+            self.parked.put(work.clone().elsewhere(), keys.clone(), now);
+        }
+        let mut is_kept = false;
+        for uid in pods {
+            is_kept |= self.add(uid, work.clone(), now);
+            self.learn(uid, keys.clone(), now);
+        }
+        is_kept
+    }
+
+    fn add(&mut self, uid: PodUid, work: Work, now: Nanos<Wall>) -> bool {
+        let max_works = self.config.max_works;
+        let is_kept = self.known(uid, now).add(work, max_works, now);
+        if !is_kept {
+            self.metrics.work_dropped();
+        }
+        is_kept
     }
 
     /// Remembers by what else a pod is known, and takes up the work that waited for this.
     fn learn(&mut self, uid: PodUid, keys: Vec<Key>, now: Nanos<Wall>) {
         let mut new = keys;
         while let Some(key) = new.pop() {
-            if matches!(key, Key::Owner(..)) || self.keys.contains_key(&key) {
+            let pods = self.keys.get(&key);
+            if matches!(key, Key::Owner(..)) || pods.is_some_and(|pods| pods.contains(&uid)) {
                 continue;
             }
-            let waiting = self.parked.take(&key);
+            let waiting = self.parked.with(&key);
             self.known(uid, now).keys.push(key.clone());
-            self.keys.insert(key, uid);
+            self.keys.entry(key).or_default().push(uid);
             for (work, keys) in waiting {
-                let max_works = self.config.max_works;
-                if !self.known(uid, now).add(work, max_works, now) {
-                    self.metrics.work_dropped();
+                if named(&keys).is_none_or(|named| named == uid) {
+                    self.add(uid, work, now);
+                    new.extend(keys);
                 }
-                new.extend(keys);
             }
         }
     }
@@ -353,7 +373,12 @@ impl PodTraces {
             && let Some(known) = self.pods.remove(&uid)
         {
             for key in &known.keys {
-                self.keys.remove(key);
+                if let Some(pods) = self.keys.get_mut(key) {
+                    pods.retain(|other| *other != uid);
+                    if pods.is_empty() {
+                        self.keys.remove(key);
+                    }
+                }
             }
             spans.extend(known.left_over());
             let last = known.history.last().filter(|_| known.gone.is_none());
@@ -382,6 +407,14 @@ impl PodTraces {
         let measures = measure::of(&trace, &phases, &known.owner_kind());
         (trace, measures)
     }
+}
+
+/// The pod that the keys name themselves.
+fn named(keys: &[Key]) -> Option<PodUid> {
+    keys.iter().find_map(|key| match key {
+        Key::Pod(uid) => Some(*uid),
+        _ => None,
+    })
 }
 
 /// The pod's namespace and name.

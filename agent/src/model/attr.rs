@@ -69,17 +69,25 @@ pub const CONTAINER_IMAGE_NAME: &str = "container.image.name";
 pub const ETCD_KEY: &str = "etcd.key";
 pub const HOST_ID: &str = "host.id";
 pub const HOST_NAME: &str = "host.name";
+pub const HTTP_REQUEST_METHOD: &str = "http.request.method";
+pub const HTTP_ROUTE: &str = "http.route";
 /// As the API server names it in its own spans.
 pub const HTTP_TARGET: &str = "http.target";
 /// The reasons for which a pod was not ready, as its status said them. The conventions have no key for this and what
 /// follows.
 pub const INNERSPAN_HELD_UP_BY: &str = "innerspan.held_up_by";
+/// Seconds that an API request waited for etcd.
+pub const INNERSPAN_ETCD_DURATION: &str = "innerspan.etcd.duration";
 /// What a trace of a pod cannot show.
 pub const INNERSPAN_INCOMPLETE: &str = "innerspan.incomplete";
 /// How a story of a pod ended.
 pub const INNERSPAN_OUTCOME: &str = "innerspan.outcome";
+/// The kind of the controller that made a pod.
+pub const INNERSPAN_OWNER_KIND: &str = "innerspan.owner.kind";
 /// Of a span that is a phase of such a story, and no call inside one: its name.
 pub const INNERSPAN_PHASE: &str = "innerspan.phase";
+/// What is told of a pod: its start, its stop, or the restart of a container.
+pub const INNERSPAN_STORY: &str = "innerspan.story";
 /// Seconds from the creation of a pod until all its containers were seen running.
 pub const INNERSPAN_POD_START_END_TO_END: &str = "innerspan.pod_start.end_to_end";
 /// The same without pulls of images and init containers: SIG Scalability's pod startup latency.

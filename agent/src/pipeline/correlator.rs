@@ -217,6 +217,7 @@ impl Correlator {
                     let at = now();
                     self.coverage.tick(at);
                     self.pods.tick(at, &mut spans);
+                    self.meters.pods(&self.pods.take_measures());
                     self.meters.tick(at, &self.attributes, &self.router).await;
                 }
                 () = stop.cancelled(), if !telling => {}

@@ -12,8 +12,12 @@ use tracing::info;
 use super::Router;
 use crate::{
     correlate::{
+        api_durations::ApiDurations,
+        api_request::{ApiRequests, Reported},
         calls::Call,
         function_durations::FunctionDurations,
+        pod_durations::PodDurations,
+        pod_trace::Measure,
         span_metrics::{self, Counted, SpanMetrics},
     },
     export,
@@ -22,8 +26,10 @@ use crate::{
         probe::go::{catalogue::Service, tracer::Durations},
     },
     model::{
-        ResourceAttributes,
+        Component, ResourceAttributes,
+        attr::{self, Said},
         call::Operation,
+        histogram::Source,
         metric::Family,
         time::{Nanos, Wall},
         trace::Span,
@@ -67,6 +73,9 @@ pub(super) struct Parts {
 pub(super) struct Meters {
     spans: SpanMetrics,
     functions: FunctionDurations,
+    pods: PodDurations,
+    requests: ApiRequests,
+    api: ApiDurations,
     durations: Option<Durations>,
     shown: watch::Sender<Arc<[Family]>>,
     show_at: Instant,
@@ -85,6 +94,9 @@ impl Meters {
         Self {
             spans: SpanMetrics::new(parts.spans, parts.now),
             functions: FunctionDurations::new(parts.counted, parts.now),
+            pods: PodDurations::new(parts.now),
+            requests: ApiRequests::default(),
+            api: ApiDurations::new(parts.now),
             durations: parts.durations,
             shown: parts.shown,
             show_at: now,
@@ -109,6 +121,40 @@ impl Meters {
             span_id: span.span_id,
         };
         self.spans.record(counted, |key| span.said(key), at);
+        if Component::of_service(span.service.as_bytes()) == Component::KubeApiserver {
+            self.request(span, at);
+        }
+    }
+
+    /// Counts a request to the API server, once all calls of etcd for it have been reported.
+    fn request(&mut self, span: &NativeSpan<'_>, at: Nanos<Wall>) {
+        let reported = Reported {
+            trace_id: span.trace_id,
+            name: span.name,
+            kind: span.kind,
+            start: span.start,
+            end: span.end,
+        };
+        let Some(anatomy) = self.requests.take(&reported) else {
+            return;
+        };
+        // A watch lasts as long as somebody listens.
+        if matches!(span.said(attr::HTTP_TARGET), Some(Said::Text(target)) if target.contains("watch=")) {
+            return;
+        }
+        let source = Source {
+            trace_id: span.trace_id,
+            span_id: span.span_id,
+            at,
+        };
+        self.api.record(&anatomy, source);
+    }
+
+    /// Counts what stories of pods took.
+    pub(super) fn pods(&mut self, measures: &[Measure]) {
+        for measure in measures {
+            self.pods.record(measure);
+        }
     }
 
     /// Counts spans of this agent's own.
@@ -172,6 +218,8 @@ impl Meters {
         let counted = self.durations.as_ref().map(Durations::read).unwrap_or_default();
         let mut families = Vec::from(self.spans.families());
         families.extend(self.functions.families(&counted));
+        families.extend(self.pods.families());
+        families.extend(self.api.families());
         let families: Arc<[Family]> = families.into();
         self.shown.send_replace(Arc::clone(&families));
         families

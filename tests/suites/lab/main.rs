@@ -12,7 +12,9 @@ mod cluster;
 mod killed;
 mod machine;
 
-use std::{fs, path::Path, process::Command, thread, time::Duration};
+use std::{env, fs, path::Path, process::Command, thread, time::Duration};
+
+use serde_json::{Value, json};
 
 use self::{
     cluster::{Lab, Session, assert_success, until},
@@ -37,13 +39,15 @@ fn every_span_of_a_real_cluster_is_accounted_for_and_nothing_is_left_behind() {
     calls::none_is_exported_twice(&lab);
     account::a_full_queue_refuses_and_loses_nothing(&lab);
     calls::each_is_seen_as_the_component_sees_it(&lab);
-    every_case_gets_where_it_is_awaited(&lab);
+    every_case_is_told_by_its_trace(&lab);
+    fifty_starts_are_told_as_the_kubelet_has_them(&lab);
 
     first_process_killed(&lab);
     traces_of_a_pod_that_starts_are_shown(&lab);
 
     let session = components_that_do_not_trace_are_seen_into(&lab);
     calls::all_name_their_pods_and_owners(&lab);
+    fifty_starts_are_told_as_the_kubelet_has_them(&lab);
     killed::an_agent_leaves_nothing_and_the_next_one_goes_on(&lab);
     session.interrupt();
     before.is_as_it_was();
@@ -83,18 +87,48 @@ fn the_golden_renderings_are_those_of_the_chart(lab: &Lab) {
     }
 }
 
-/// All at once: none waits for another.
-fn every_case_gets_where_it_is_awaited(lab: &Lab) {
-    let cases = fs::read_dir(Path::new(lab.checkout).join("tests/lab/cases")).unwrap();
-    let cases: Vec<String> = cases
+/// All at once: none waits for another. `INNERSPAN_UPDATE_GOLDEN=1` writes the outlines anew.
+fn every_case_is_told_by_its_trace(lab: &Lab) {
+    let below = |folder: &str| Path::new(lab.checkout).join("tests").join(folder);
+    let cases: Vec<String> = fs::read_dir(below("lab/cases"))
+        .unwrap()
         .map(|case| case.unwrap().path())
         .map(|case| case.file_stem().unwrap().to_str().unwrap().to_owned())
         .collect();
-    thread::scope(|scope| {
-        for case in &cases {
-            scope.spawn(|| lab.said(&["case", case]));
-        }
+    let outlines: Vec<String> = thread::scope(|scope| {
+        let told: Vec<_> = cases
+            .iter()
+            .map(|case| scope.spawn(|| lab.said(&["case", case, "--outline"])))
+            .collect();
+        told.into_iter().map(|outline| outline.join().unwrap()).collect()
     });
+    for (case, outline) in cases.iter().zip(outlines) {
+        let golden = below("data/golden/cases").join(case).with_extension("txt");
+        if env::var_os("INNERSPAN_UPDATE_GOLDEN").is_some() {
+            fs::write(&golden, &outline).unwrap();
+        }
+        assert_eq!(outline, fs::read_to_string(&golden).unwrap(), "{case}");
+    }
+}
+
+/// Fifty pods of a Deployment at once: every trace is whole, and its totals are the kubelet's.
+fn fifty_starts_are_told_as_the_kubelet_has_them(lab: &Lab) {
+    let starts: Value = serde_json::from_str(&lab.said(&["starts", "--json"])).unwrap();
+    let starts = starts.as_array().unwrap();
+    assert_eq!(starts.len(), 50);
+    let mut sums = [0.0, 0.0];
+    for start in starts {
+        assert_eq!(start["faults"], json!([]), "{start}");
+        if let Some(kubelet) = start["end_to_end"]["kubelet"].as_f64() {
+            sums[0] += kubelet;
+            sums[1] += start["end_to_end"]["trace"].as_f64().unwrap();
+        }
+    }
+    // Both hear of the pod's last state by a watch of their own, and on a busy machine not at the same time.
+    assert!(
+        sums[0] > 0.0 && (sums[0] - sums[1]).abs() < 0.02 * sums[0],
+        "{sums:?}"
+    );
 }
 
 /// As the kernel would under memory pressure: no chance to clean up.

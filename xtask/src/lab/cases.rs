@@ -1,13 +1,13 @@
 //! `cargo xtask lab case`: a pod that does not simply start, for real.
 //!
 //! In: the name of a manifest in `tests/lab/cases`, whose comment says what the pod's trace must name. Out:
-//! the pod's UID, once the pod has got as far as it does. It does not look at traces.
+//! the pod's UID, once the pod has got as far as it does, or the outline of its trace.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
-use super::{cluster, node::Node, patience, world};
+use super::{cluster, jaeger, node::Node, outline, patience, world};
 
 /// How a pod gets where it is awaited.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ use Step::{Await, Event, Kubectl};
 
 const READY: Step = Await("condition=Ready");
 
-const CASES: [Case; 10] = [
+static CASES: [Case; 10] = [
     Case {
         name: "image-back-off",
         steps: &[Await(
@@ -101,19 +101,25 @@ pub(crate) fn names() -> Vec<&'static str> {
     CASES.iter().map(|case| case.name).collect()
 }
 
+fn find(name: &str) -> anyhow::Result<&'static Case> {
+    let mut cases = CASES.iter();
+    cases
+        .find(|case| case.name == name)
+        .with_context(|| format!("no case is called {name}"))
+}
+
 /// Starts the pod of a case, and returns its UID once it is what the case makes of it.
 pub(crate) fn run(node: &Node, name: &str) -> anyhow::Result<String> {
-    let case = CASES
-        .iter()
-        .find(|case| case.name == name)
-        .with_context(|| format!("no case is called {name}"))?;
+    let case = find(name)?;
     let values = [
         ("REGISTRY", world::REGISTRY.to_owned()),
         ("IMAGE", format!("{}/demo:1", world::REGISTRY)),
     ];
     // An earlier one of this name would be taken for it.
-    let words = ["kubectl", "delete", "pod", name, "--ignore-not-found"];
-    node.space.run(&words)?;
+    for kind in ["pod", "secret"] {
+        let words = ["kubectl", "delete", kind, name, "--ignore-not-found"];
+        node.space.run(&words)?;
+    }
     cluster::apply(node, &format!("cases/{name}.yaml"), &values)?;
     let words = ["kubectl", "get", "pod", name, "--output=jsonpath={.metadata.uid}"];
     let uid = node.space.run(&words)?;
@@ -122,6 +128,31 @@ pub(crate) fn run(node: &Node, name: &str) -> anyhow::Result<String> {
         .try_for_each(|step| take(node, name, &uid, step))
         .with_context(|| format!("case {name}"))?;
     Ok(uid)
+}
+
+/// The outline of the trace of the pod's start, which is written once the start is over: one that fails goes on.
+pub(crate) fn outline(node: &Node, name: &str, uid: &str) -> anyhow::Result<String> {
+    // The agent waits twelve seconds for what components report late.
+    const PATIENCE: Duration = Duration::from_mins(1);
+    let starts = find(name)?
+        .steps
+        .iter()
+        .any(|step| matches!(step, Await("condition=Ready")));
+    if !starts {
+        let words = [
+            "kubectl",
+            "delete",
+            "pod",
+            name,
+            "--wait=false",
+            "--ignore-not-found",
+        ];
+        node.space.run(&words)?;
+    }
+    patience::until(&format!("the trace of {name}"), PATIENCE, || {
+        let trace = jaeger::trace(node, &uid.replace('-', ""))?;
+        outline::of(&trace).context("it has no root yet")
+    })
 }
 
 fn take(node: &Node, pod: &str, uid: &str, step: &Step) -> anyhow::Result<()> {

@@ -161,6 +161,7 @@ struct Index<'a> {
     natives: HashMap<(&'a str, &'a str), Vec<&'a Span>>,
     own: HashMap<(&'a str, &'a str), Vec<&'a Span>>,
     own_by_id: HashMap<Id<'a>, &'a Span>,
+    native_traces: HashSet<&'a [u8]>,
     native_children: HashMap<Id<'a>, Vec<&'a Span>>,
 }
 
@@ -171,6 +172,7 @@ impl<'a> Index<'a> {
             natives: HashMap::new(),
             own: HashMap::new(),
             own_by_id: HashMap::new(),
+            native_traces: HashSet::new(),
             native_children: HashMap::new(),
         };
         let mut seen: HashSet<Id<'_>> = HashSet::new();
@@ -186,6 +188,7 @@ impl<'a> Index<'a> {
                 index.own_by_id.insert((&span.trace, &span.id), span);
             } else {
                 index.natives.entry(name).or_default().push(span);
+                index.native_traces.insert(&span.trace);
                 let parent = (&*span.trace, &*span.parent);
                 index.native_children.entry(parent).or_default().push(span);
             }
@@ -234,8 +237,12 @@ impl<'a> Index<'a> {
         Some(free.swap_remove(nearest))
     }
 
-    /// The native span that one of the agent's is below, past others of the agent's: the context of its call.
+    /// The native span that one of the agent's is below, past others of the agent's: the context of its call. A call
+    /// without one is in a trace of its own, or in its pod's.
     fn context(&self, own: &'a Span) -> Option<Id<'a>> {
+        if !self.native_traces.contains(&*own.trace) {
+            return None;
+        }
         let mut span = own;
         let mut steps = 0..self.own_by_id.len();
         while let Some(parent) = self.own_by_id.get(&(&*span.trace, &*span.parent)) {

@@ -190,5 +190,6 @@ fn container_troubles(container: &Container) -> impl Iterator<Item = (&str, Cow<
         }
         _ => None,
     };
-    ended.into_iter().chain(waits)
+    // How a run ended says more than that the next one has to wait.
+    waits.into_iter().chain(ended)
 }

@@ -1,4 +1,4 @@
-//! Work that cannot be told whose it is, until something says so.
+//! Work that does not name its pod's UID: whose it is, something else may say only later.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -42,10 +42,10 @@ impl Parked {
         }
     }
 
-    /// All that waits for this key.
-    pub(super) fn take(&mut self, key: &Key) -> Vec<(Work, Vec<Key>)> {
-        let ids = self.by_key.get(key).cloned().unwrap_or_default();
-        ids.into_iter().filter_map(|id| self.remove(id)).collect()
+    /// All that has this key. It stays: a name is that of several pods, one after another.
+    pub(super) fn with(&self, key: &Key) -> Vec<(Work, Vec<Key>)> {
+        let ids = self.by_key.get(key).map_or(&[][..], Vec::as_slice);
+        ids.iter().filter_map(|id| self.works.get(id).cloned()).collect()
     }
 
     pub(super) fn expire(&mut self, now: Nanos<Wall>, patience: Duration) {
@@ -68,8 +68,10 @@ impl Parked {
         }
     }
 
-    fn remove(&mut self, id: u64) -> Option<(Work, Vec<Key>)> {
-        let (work, keys) = self.works.remove(&id)?;
+    fn remove(&mut self, id: u64) {
+        let Some((_, keys)) = self.works.remove(&id) else {
+            return;
+        };
         for key in &keys {
             if let Some(ids) = self.by_key.get_mut(key) {
                 ids.retain(|known| *known != id);
@@ -78,11 +80,5 @@ impl Parked {
                 }
             }
         }
-        // What was taken stays in the order until it is due, which is soon; it must not grow beyond what waits.
-        if self.oldest.len() > 2 * self.max {
-            let works = &self.works;
-            self.oldest.retain(|(_, id)| works.contains_key(id));
-        }
-        Some((work, keys))
     }
 }

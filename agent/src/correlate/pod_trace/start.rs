@@ -179,8 +179,10 @@ impl<'a> Start<'a> {
     }
 
     fn notice(&mut self) {
+        // Word of it goes out before whoever bound it has the answer.
         let bound = self.phases("bind").map(|phase| phase.end).min();
-        let since = bound.or(self.0.evidence.history.first_heard());
+        let heard = self.0.evidence.history.first_heard();
+        let since = bound.into_iter().chain(heard).min();
         let sync = self.phases("sync").map(|phase| phase.start).min();
         if let (Some(since), Some(sync)) = (since, sync)
             && since < sync

@@ -6,10 +6,11 @@
 use super::{
     history::History,
     phase::{Phase, Sighting, sightings},
+    render::seconds,
     work::{Deed, Work},
 };
 use crate::model::{
-    attr::Value,
+    attr::{self, Value},
     time::{Nanos, Wall},
     trace::SpanKind,
 };
@@ -114,6 +115,16 @@ impl<'a> Tree<'a> {
             .any(|work| traces.contains(&work.span.trace_id))
         {
             transactions.retain(|work| traces.contains(&work.span.trace_id));
+        }
+        // As the client saw it: one call after another.
+        let asked = transactions
+            .iter()
+            .filter(|work| work.span.kind == SpanKind::Client);
+        let waited: u64 = asked
+            .map(|work| work.span.end.count() - work.span.start.count())
+            .sum();
+        if waited > 0 {
+            self.phases[at].set(attr::INNERSPAN_ETCD_DURATION, Value::Number(seconds(waited)));
         }
         let of_etcd = |work: &&&Work| work.span.service.as_ref() == "etcd";
         let chosen = transactions

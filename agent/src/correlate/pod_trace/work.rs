@@ -253,6 +253,15 @@ impl Work {
         keys
     }
 
+    /// Whether it says what it is about, and that is no pod.
+    pub(super) fn is_of_another_object(&self, keys: &[Key]) -> bool {
+        let objects = ["key", attr::ETCD_KEY, "compare_first_key"];
+        let names_object = objects
+            .iter()
+            .any(|key| self.text(key).is_some_and(|key| !key.is_empty()));
+        names_object && !keys.iter().any(|key| matches!(key, Key::Name(..)))
+    }
+
     /// Of a controller's work: the object that it looked at.
     fn owner(&self) -> Option<Key> {
         if self.deed != Deed::Reconcile {

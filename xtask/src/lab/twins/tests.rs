@@ -3,7 +3,7 @@
 use super::{Kind, Twins, find};
 use crate::lab::spans::Span;
 
-/// A span of trace 1: whether it is the agent's, service, name, id, parent (0 for none), begin and end in
+/// A span of trace 1, or from id 100 on of a pod's own: whether it is the agent's, service, name, id, parent (0 for none), begin and end in
 /// milliseconds, and one attribute.
 type Line = (
     bool,
@@ -20,7 +20,7 @@ fn spans(lines: &[Line]) -> Vec<Span> {
     let span = |(own, service, name, id, parent, begin, end, (key, value)): &Line| Span {
         service: (*service).to_owned(),
         name: (*name).to_owned(),
-        trace: vec![1],
+        trace: vec![if *id < 100 { 1 } else { 2 }],
         id: vec![*id],
         parent: if *parent == 0 { Vec::new() } else { vec![*parent] },
         begin: begin * 1_000_000,
@@ -135,12 +135,12 @@ fn a_server_carries_its_span_and_calls_about_other_keys_are_left_out() {
 fn a_sync_is_told_by_its_pod() {
     check(
         &[
-            (true, "kubelet", "SyncPod", 1, 0, 0, 30, ("k8s.pod.uid", "a")),
-            (true, "kubelet", "SyncPod", 2, 0, 0, 30, ("k8s.pod.uid", "b")),
+            (true, "kubelet", "SyncPod", 101, 0, 0, 30, ("k8s.pod.uid", "a")),
+            (true, "kubelet", "SyncPod", 102, 100, 0, 30, ("k8s.pod.uid", "b")),
             (false, "kubelet", "syncPod", 3, 0, 1, 29, ("k8s.pod.uid", "b")),
         ],
         "kubelet",
         "syncPod",
-        &[(3, 2)],
+        &[(3, 102)],
     );
 }

@@ -106,3 +106,40 @@ fn a_restart_is_told_from_the_end_of_the_run_before() {
     assert_eq!(lines(&spans), expected);
     tree(&spans);
 }
+
+#[test]
+fn a_pod_that_follows_one_of_its_name_has_a_start_of_its_own() {
+    let create = "apiserver server POST /api/v1/namespaces/{:namespace}/pods";
+    let key = ("key", "/pods/default/POD");
+    let first = Script::of(1)
+        .seen(50, ready)
+        .seen(90_000, |pod| pod.deletion = Some(at(91_000)))
+        .call("kubelet SyncTerminatingPod", (90_100, 91_000), OURS)
+        .gone(91_100);
+    let second = Script::of(2)
+        .named_as(1)
+        .native(1, create, (91_200, 91_240), &[])
+        .native(1, "apiserver Create etcd3", (91_210, 91_230), &[key])
+        .call("apiserver GuaranteedUpdate etcd3", (91_300, 91_310), &[key])
+        .seen(91_320, |pod| pod.created = at(91_000))
+        .call("kubelet SyncPod", (91_400, 91_500), OURS)
+        .seen(91_600, ready);
+    let mut told = first.in_time();
+    told.extend(second.in_time());
+    told.sort_by_key(|(at, _)| *at);
+    let spans = Node::new().run_in_time(told);
+    let uid = PodUid::parse(&node::uid(2)).unwrap();
+    let of_second: Vec<Span> = spans
+        .iter()
+        .filter(|span| span.trace_id == uid.trace_id())
+        .cloned()
+        .collect();
+    let expected = [
+        "pod start 91200..91600",
+        "  create 91200..91240",
+        "  status 91300..91310",
+        "  notice 91320..91400",
+        "  sync 91400..91500",
+    ];
+    assert_eq!(lines(&of_second), expected);
+}

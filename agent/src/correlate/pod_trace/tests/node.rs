@@ -39,6 +39,8 @@ pub(super) enum Told {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Script {
     pod: u32,
+    /// The number in its name, where that is another pod's.
+    namesake: Option<u32>,
     pods: Vec<PodEvent>,
     rest: Vec<Told>,
     next: u64,
@@ -52,8 +54,14 @@ impl Script {
         }
     }
 
+    /// A pod of another one's name.
+    pub(super) fn named_as(mut self, pod: u32) -> Self {
+        self.namesake = Some(pod);
+        self
+    }
+
     fn name(&self) -> String {
-        format!("web-{:05x}", self.pod)
+        format!("web-{:05x}", self.namesake.unwrap_or(self.pod))
     }
 
     /// A pod as it is when nothing has happened yet, changed.
@@ -95,7 +103,7 @@ impl Script {
     }
 
     /// All of it when it happened, as an agent is told that is not held up.
-    fn in_time(&self) -> Vec<(u64, Told)> {
+    pub(super) fn in_time(&self) -> Vec<(u64, Told)> {
         let pods = self.pods.iter().map(|event| Told::Pod(event.clone()));
         let mut told: Vec<(u64, Told)> = pods
             .chain(self.rest.iter().cloned())
@@ -351,8 +359,12 @@ impl Node {
 
     /// Feeds everything when it happens, and lets time pass in between.
     pub(super) fn run_slowly(&mut self, script: &Script) -> Vec<Span> {
+        self.run_in_time(script.in_time())
+    }
+
+    pub(super) fn run_in_time(&mut self, told: Vec<(u64, Told)>) -> Vec<Span> {
         let mut spans = Vec::new();
-        for (at, told) in script.in_time() {
+        for (at, told) in told {
             while self.now + 1_000 < at {
                 spans.extend(self.tick(1_000));
             }
