@@ -105,6 +105,8 @@ impl Agent {
                 "probe": {"enabled": false},
             },
             "identify": {"cluster": {"enabled": false, "node_name": "node1"}},
+            // Nor are items that the test did not send, unless it asks for them.
+            "correlate": {"span_metrics": {"enabled": false}},
             "admin": {"address": "127.0.0.1:0"},
             "telemetry": {"log": {"level": "info", "format": "json"}},
         });

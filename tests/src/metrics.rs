@@ -8,11 +8,14 @@ use innerspan::model::Signal;
 #[derive(Clone, Debug)]
 pub struct Metrics(Vec<Sample>);
 
+/// One line.
 #[derive(Clone, Debug)]
-struct Sample {
-    name: String,
-    labels: BTreeMap<String, String>,
-    value: f64,
+pub struct Sample {
+    pub name: String,
+    pub labels: BTreeMap<String, String>,
+    pub value: f64,
+    /// The labels of its exemplar, if it has one.
+    pub exemplar: Option<BTreeMap<String, String>>,
 }
 
 /// What became of the items of one signal at one endpoint.
@@ -76,6 +79,11 @@ impl Metrics {
         (!values.is_empty()).then(|| values.iter().sum::<f64>() as u64)
     }
 
+    /// All samples of a name.
+    pub fn samples(&self, name: &str) -> impl Iterator<Item = &Sample> {
+        self.0.iter().filter(move |sample| sample.name == name)
+    }
+
     /// The account of one signal at one endpoint.
     #[must_use]
     pub fn account(&self, endpoint: &str, signal: Signal) -> Account {
@@ -109,19 +117,14 @@ impl Metrics {
 
 impl Sample {
     fn parse(line: &str) -> Self {
-        let (series, value) = line.rsplit_once(' ').unwrap();
-        let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
-        let labels = labels.strip_suffix('}').unwrap();
-        // Label values come from closed lists, so none holds a comma or a quote.
-        let pair = |pair: &str| {
-            let (key, value) = pair.split_once('=').unwrap();
-            (key.to_owned(), value.trim_matches('"').to_owned())
-        };
-        let labels = labels.split_terminator(',').map(pair).collect();
+        let (name, rest) = line.split_at(line.find(['{', ' ']).unwrap());
+        let (labels, rest) = parse_labels(rest);
+        let (value, exemplar) = rest.split_once(" # ").unwrap_or((rest, ""));
         Self {
             name: name.to_owned(),
             labels,
-            value: value.parse().unwrap(),
+            value: value.trim().parse().unwrap(),
+            exemplar: exemplar.starts_with('{').then(|| parse_labels(exemplar).0),
         }
     }
 
@@ -130,4 +133,30 @@ impl Sample {
             .iter()
             .all(|(key, value)| self.labels.get(*key).is_some_and(|found| found == value))
     }
+}
+
+/// Takes labels in braces from the front of a text, if there are any.
+fn parse_labels(text: &str) -> (BTreeMap<String, String>, &str) {
+    let mut labels = BTreeMap::new();
+    let Some(mut rest) = text.strip_prefix('{') else {
+        return (labels, text);
+    };
+    while !rest.starts_with('}') {
+        let (key, quoted) = rest.split_once("=\"").unwrap();
+        let mut value = String::new();
+        let mut letters = quoted.char_indices();
+        let end = loop {
+            match letters.next().unwrap() {
+                (at, '"') => break at + 1,
+                (_, '\\') => match letters.next().unwrap().1 {
+                    'n' => value.push('\n'),
+                    escaped => value.push(escaped),
+                },
+                (_, letter) => value.push(letter),
+            }
+        };
+        labels.insert(key.to_owned(), value);
+        rest = quoted[end..].trim_start_matches(',');
+    }
+    (labels, &rest[1..])
 }

@@ -44,6 +44,7 @@ pub(super) fn write(families: &[Family], page: &mut String) -> fmt::Result {
 }
 
 /// A name or a key of OpenTelemetry's as Prometheus has it.
+#[must_use]
 pub fn name(name: &str) -> String {
     let letter = |letter: char| {
         if letter.is_ascii_alphanumeric() {

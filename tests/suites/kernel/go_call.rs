@@ -4,6 +4,7 @@
 //! is followed.
 
 mod bounds;
+mod durations;
 mod program;
 mod trace;
 

@@ -17,6 +17,7 @@ mod identity;
 mod outage;
 mod refusal;
 mod shutdown;
+mod span_metrics;
 mod traces;
 
 /// An endpoint of the agent's configuration that tries again quickly.

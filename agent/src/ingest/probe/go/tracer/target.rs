@@ -1,6 +1,6 @@
 //! One process that is traced, and what its records mean.
 
-use std::{collections::HashMap, fs, io, path::Path, sync::Arc};
+use std::{collections::HashMap, fs, io, path::Path, sync::Arc, thread, time::Duration};
 
 use abi::go_call::{Process, SPAN_TYPES, SpanType};
 
@@ -184,17 +184,30 @@ pub(super) struct Bias(u64);
 impl Bias {
     /// The kernel tells a program where its headers are mapped, in the auxiliary vector beside `executable`.
     pub(super) fn of(plan: &Plan, executable: &Path) -> io::Result<Self> {
-        /// <https://github.com/torvalds/linux/blob/v6.6/include/uapi/linux/auxvec.h>
-        const AT_PHDR: u64 = 3;
+        /// A process that has only just begun to run its executable is told in a moment.
+        const TRIES: usize = 20;
+        const PAUSE: Duration = Duration::from_millis(1);
         let missing = || io::Error::other("it has no program headers");
-        let vector = fs::read(executable.with_file_name("auxv"))?;
-        let (words, _) = vector.as_chunks::<8>();
-        let (pairs, _) = words.as_chunks::<2>();
-        let mut entries = pairs.iter().map(|pair| pair.map(u64::from_ne_bytes));
-        let mapped = entries.find_map(|[key, value]| (key == AT_PHDR).then_some(value));
         let linked = plan.headers.ok_or_else(missing)?;
-        Ok(Self(mapped.ok_or_else(missing)?.wrapping_sub(linked)))
+        for _ in 0..TRIES {
+            if let Some(mapped) = mapped_headers(executable)? {
+                return Ok(Self(mapped.wrapping_sub(linked)));
+            }
+            thread::sleep(PAUSE);
+        }
+        Err(missing())
     }
+}
+
+/// None as long as nothing is told.
+fn mapped_headers(executable: &Path) -> io::Result<Option<u64>> {
+    /// <https://github.com/torvalds/linux/blob/v6.6/include/uapi/linux/auxvec.h>
+    const AT_PHDR: u64 = 3;
+    let vector = fs::read(executable.with_file_name("auxv"))?;
+    let (words, _) = vector.as_chunks::<8>();
+    let (pairs, _) = words.as_chunks::<2>();
+    let mut entries = pairs.iter().map(|pair| pair.map(u64::from_ne_bytes));
+    Ok(entries.find_map(|[key, value]| (key == AT_PHDR).then_some(value)))
 }
 
 /// What the programs know of a process as a whole.
