@@ -150,7 +150,7 @@ impl Waterfall {
         )];
         if let (Some(whole), Some(sli)) = (self.title.end_to_end, self.title.sli) {
             remarks.push(format!(
-                "end to end {}, of which count for the pod startup SLI {}",
+                "containers running after {}, of which {} count for the pod startup SLI",
                 Duration::of_seconds(whole),
                 Duration::of_seconds(sli)
             ));

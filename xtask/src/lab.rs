@@ -184,9 +184,8 @@ fn session(ground: &Ground, args: &Args) -> anyhow::Result<ExitCode> {
 /// A success only if the traces are whole and no span was dropped.
 fn demonstrate(node: &Node, native: Native) -> anyhow::Result<()> {
     let pod = demo::start(node)?;
-    match native {
-        Native::On => demo::show(node, &pod)?,
-        Native::Off => demo::show_calls(node, &pod)?,
+    if native == Native::On {
+        demo::show(node, &pod)?;
     }
     let account = account::take(node)?;
     println!();

@@ -22,7 +22,7 @@ use crate::EX_USAGE;
 const CONFIG: &str = "/etc/innerspan/config.yaml";
 
 /// Columns where nobody says how many there are.
-const WIDTH: usize = 100;
+const WIDTH: usize = 110;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

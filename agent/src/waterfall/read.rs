@@ -148,6 +148,8 @@ impl Span {
             kind: match self.kind {
                 2 => SpanKind::Server,
                 3 => SpanKind::Client,
+                4 => SpanKind::Producer,
+                5 => SpanKind::Consumer,
                 _ => SpanKind::Internal,
             },
             start: Nanos::new(self.start_time_unix_nano.0),

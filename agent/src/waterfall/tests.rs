@@ -8,7 +8,7 @@ use super::*;
 use crate::model::{attr::Attribute, trace::SpanKind};
 
 const PLAIN: Look = Look {
-    width: 100,
+    width: 110,
     color: false,
 };
 

@@ -18,13 +18,19 @@ const NAMESPACE: &str = "innerspan";
 /// Where the agent finds the collector: the one value that its chart asks for.
 pub(crate) const ENDPOINT: &str = "http://collector.observability:4317";
 
-/// The program, where its image has it.
-pub(crate) const PROGRAM: &str = "/innerspan";
-
-/// Runs a command in the agent's own container.
-pub(crate) fn exec(node: &Node, command: &[&str]) -> anyhow::Result<String> {
-    let words = ["kubectl", "-n", NAMESPACE, "exec", "daemonset/innerspan", "--"];
-    node.space.run(&[&words, command].concat())
+/// Its own command line, in its own container: what it was, and what it said.
+pub(crate) fn ask(node: &Node, arguments: &[&str]) -> anyhow::Result<(String, String)> {
+    let words = [
+        "kubectl",
+        "-n",
+        NAMESPACE,
+        "exec",
+        "daemonset/innerspan",
+        "--",
+        "/innerspan",
+    ];
+    let words = [&words, arguments].concat();
+    Ok((words.join(" "), node.space.run(&words)?))
 }
 
 /// Builds the image of this checkout, as it is shipped.

@@ -38,68 +38,6 @@ pub(crate) fn show(node: &Node, pod: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The remote procedures of a pod's start, with who calls and who serves them.
-const PROCEDURES: [(&str, &str, &[&str]); 2] = [
-    (
-        "kubelet",
-        "containerd",
-        &[
-            "runtime.v1.RuntimeService/RunPodSandbox",
-            "runtime.v1.RuntimeService/CreateContainer",
-            "runtime.v1.RuntimeService/StartContainer",
-        ],
-    ),
-    ("apiserver", "etcd", &["etcdserverpb.KV/Txn"]),
-];
-
-/// The services whose calls a pod's start goes through.
-const SERVICES: [&str; 6] = [
-    "kube-controller-manager",
-    "apiserver",
-    "etcd",
-    "kube-scheduler",
-    "kubelet",
-    "containerd",
-];
-
-/// Waits for the calls that the agent saw of the pod's start, and prints them.
-pub(crate) fn show_calls(node: &Node, pod: &str) -> anyhow::Result<()> {
-    // Pods are named after their ReplicaSet.
-    let owner = pod.rsplit_once('-').map_or(pod, |(owner, _)| owner);
-    let what = format!("the calls of pod {pod}'s start at the collector");
-    let trees = patience::until(&what, Duration::from_mins(1), || {
-        let arrived = spans::of(&recorder::read(&node.space.ground.dir.join(recorder::FILE))?);
-        let own: Vec<Span> = arrived.into_iter().filter(|span| span.own).collect();
-        let trees = spans::trees(&own, &[pod, owner]);
-        let has = |service: &&str| {
-            let mut spans = trees.iter().flat_map(|tree| &tree.spans);
-            spans.any(|(_, span)| span.service == **service)
-        };
-        if let Some(service) = SERVICES.iter().find(|service| !has(service)) {
-            bail!("no call of {service} among {} spans", own.len());
-        }
-        for (client, server, names) in PROCEDURES {
-            let called = trees.iter().flat_map(|tree| &tree.spans);
-            let called = called
-                .filter(|(_, span)| span.service == client)
-                .map(|(_, span)| &*span.name);
-            let called: Vec<&str> = called.collect();
-            if let Some(name) = names.iter().find(|name| !called.contains(name)) {
-                bail!("{client} has not called {name}");
-            }
-            if let Some(call) = spans::unserved(&trees, client, server, names).first() {
-                bail!("{} of {client} has no call of {server} below it", call.name);
-            }
-        }
-        Ok(trees)
-    })?;
-    for tree in &trees {
-        print::waterfall("\ncalls", tree);
-        jaeger::await_trace(node, tree)?;
-    }
-    Ok(())
-}
-
 /// Waits for the trace of the pod's start, whole, and shows it as a user would see it: the agent of its node draws it.
 pub(crate) fn show_start(node: &Node, pod: &str) -> anyhow::Result<()> {
     let words = ["kubectl", "get", "pod", pod, "--output=jsonpath={.metadata.uid}"];
@@ -111,15 +49,18 @@ pub(crate) fn show_start(node: &Node, pod: &str) -> anyhow::Result<()> {
         let of_start = |span: &&Span| hex(&span.trace) == id;
         let spans: Vec<Span> = arrived.iter().filter(of_start).cloned().collect();
         let missing = |phase: &&&str| !spans.iter().any(|span| span.name == **phase);
-        if let Some(phase) = starts::PHASES.iter().chain(&["observe"]).find(missing) {
+        if let Some(phase) = starts::PHASES
+            .iter()
+            .chain(&["etcd txn", "observe"])
+            .find(missing)
+        {
             bail!("no {phase} among {} spans", spans.len());
         }
         spans::whole(&spans).with_context(|| format!("{} spans are no one tree", spans.len()))
     })?;
     jaeger::await_trace(node, &tree)?;
-    let command = [agent::PROGRAM, "trace", &format!("default/{pod}")];
-    let drawn = agent::exec(node, &command)?;
-    println!("\n{}\n\n{drawn}", command.join(" "));
+    let (command, picture) = agent::ask(node, &["trace", &format!("default/{pod}")])?;
+    println!("\n$ {command}\n{picture}");
     Ok(())
 }
 

@@ -117,46 +117,6 @@ pub(crate) fn whole(trace: &[Span]) -> Option<Tree> {
     walk(&trace.iter().collect::<Vec<_>>())
 }
 
-/// The traces that have a span of their own with one of the texts in it, in the order in which they begin, each with
-/// what has arrived of it.
-pub(crate) fn trees(spans: &[Span], texts: &[&str]) -> Vec<Tree> {
-    let mut traces: BTreeMap<&[u8], Vec<&Span>> = BTreeMap::new();
-    for span in spans {
-        traces.entry(&span.trace).or_default().push(span);
-    }
-    let is_about = |trace: &Vec<&Span>| {
-        trace
-            .iter()
-            .any(|span| texts.iter().any(|text| span.mentions(text)))
-    };
-    let mut trees: Vec<Tree> = traces
-        .into_values()
-        .filter(is_about)
-        .map(|trace| {
-            let ids: HashSet<_> = trace.iter().map(|span| &span.id).collect();
-            let mut roots: Vec<_> = trace.iter().filter(|span| !ids.contains(&span.parent)).collect();
-            roots.sort_by_key(|root| root.begin);
-            let mut ordered = Vec::new();
-            for root in roots {
-                descend(root, 0, &trace, &mut ordered);
-            }
-            Tree { spans: ordered }
-        })
-        .collect();
-    trees.sort_by_key(|tree| tree.spans.iter().map(|(_, span)| span.begin).min());
-    trees
-}
-
-/// The calls of `client` in these traces that have no call of `server` below them, of those named so.
-pub(crate) fn unserved<'a>(trees: &'a [Tree], client: &str, server: &str, names: &[&str]) -> Vec<&'a Span> {
-    let spans = || trees.iter().flat_map(|tree| &tree.spans).map(|(_, span)| span);
-    let is_served = |call: &Span| spans().any(|span| span.service == server && span.parent == call.id);
-    spans()
-        .filter(|span| span.service == client && names.contains(&&*span.name))
-        .filter(|call| !is_served(call))
-        .collect()
-}
-
 fn calls(trace: &[&Span], client: &str, server: &str) -> bool {
     trace.iter().filter(|span| span.service == server).any(|span| {
         trace
