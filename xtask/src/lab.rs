@@ -201,7 +201,7 @@ fn demonstrate(node: &Node, native: Native) -> anyhow::Result<()> {
     if dropped > 0 {
         bail!("innerspan dropped {dropped} spans");
     }
-    demo::show_start(node, &pod)
+    demo::show_start(node, &pod, native)
 }
 
 /// What the agent of a running lab shows of itself; none without a lab.

@@ -8,7 +8,9 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 
 use super::{
-    agent, cluster,
+    agent,
+    boot::Native,
+    cluster,
     components::hex,
     jaeger,
     node::Node,
@@ -38,8 +40,26 @@ pub(crate) fn show(node: &Node, pod: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Calls of one component that another one serves, by the phases that they are, with what serves them: all of it is seen
+/// inside the components where they do not trace themselves.
+const SERVED: [(&str, &str, &str); 5] = [
+    ("sandbox", "containerd", "runtime.v1.RuntimeService/RunPodSandbox"),
+    (
+        "create container",
+        "containerd",
+        "runtime.v1.RuntimeService/CreateContainer",
+    ),
+    (
+        "start container",
+        "containerd",
+        "runtime.v1.RuntimeService/StartContainer",
+    ),
+    ("create", "etcd", "etcd txn"),
+    ("bind", "etcd", "etcd txn"),
+];
+
 /// Waits for the trace of the pod's start, whole, and shows it as a user would see it: the agent of its node draws it.
-pub(crate) fn show_start(node: &Node, pod: &str) -> anyhow::Result<()> {
+pub(crate) fn show_start(node: &Node, pod: &str, native: Native) -> anyhow::Result<()> {
     let words = ["kubectl", "get", "pod", pod, "--output=jsonpath={.metadata.uid}"];
     let id = node.space.run(&words)?.replace('-', "");
     let what = format!("the whole trace {id} of pod {pod}'s start at the collector");
@@ -56,10 +76,27 @@ pub(crate) fn show_start(node: &Node, pod: &str) -> anyhow::Result<()> {
         {
             bail!("no {phase} among {} spans", spans.len());
         }
+        if native == Native::Off {
+            let unserved = |(phase, service, call): &&(&str, &str, &str)| {
+                let mut phases = spans.iter().filter(|span| span.name == *phase);
+                phases.any(|phase| {
+                    let mut below = spans.iter().filter(|span| span.parent == phase.id);
+                    !below.any(|span| span.service == *service && span.name == *call)
+                })
+            };
+            if let Some((phase, service, call)) = SERVED.iter().find(unserved) {
+                bail!("a {phase} has no {call} of {service} below it");
+            }
+        }
         spans::whole(&spans).with_context(|| format!("{} spans are no one tree", spans.len()))
     })?;
     jaeger::await_trace(node, &tree)?;
-    let (command, picture) = agent::ask(node, &["trace", &format!("default/{pod}")])?;
+    let name = format!("default/{pod}");
+    let words = match native {
+        Native::On => &["trace", name.as_str()][..],
+        Native::Off => &["trace", name.as_str(), "--calls"],
+    };
+    let (command, picture) = agent::ask(node, words)?;
     println!("\n$ {command}\n{picture}");
     Ok(())
 }
