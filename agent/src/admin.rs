@@ -62,6 +62,9 @@ pub enum Phase {
     Draining,
 }
 
+/// What is told of traces, once it is.
+pub type Told = BoxFuture<'static, Result<String, Untold>>;
+
 /// What the answers are made of.
 pub struct View {
     /// Writes the metrics of the process in the `OpenMetrics` text format, without the end.
@@ -69,7 +72,7 @@ pub struct View {
     /// What was measured of the components, shown beside them.
     pub families: watch::Receiver<Arc<[Family]>>,
     /// Tells in JSON which traces of pods there are, or the one that is asked for.
-    pub traces: Box<dyn Fn(Option<Wanted>) -> BoxFuture<'static, Result<String, Untold>> + Send + Sync>,
+    pub traces: Box<dyn Fn(Option<Wanted>) -> Told + Send + Sync>,
     pub watchdog: Mutex<Watchdog>,
     pub phase: watch::Receiver<Phase>,
 }

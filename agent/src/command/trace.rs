@@ -41,7 +41,7 @@ pub(crate) struct Args {
     /// Show the calls inside the phases too.
     #[arg(long, conflicts_with = "json")]
     calls: bool,
-    /// Where the agent answers: that of the configuration, or http://127.0.0.1:9464.
+    /// Where the agent answers: that of the configuration, or port 9464 of the loopback.
     #[arg(long, value_name = "URL")]
     address: Option<Uri>,
     /// The agent's configuration, for its address, token and certificate; /etc/innerspan/config.yaml if that is there.
@@ -122,7 +122,7 @@ fn show(args: &Args, agent: &Agent) -> anyhow::Result<ExitCode> {
     say(&picture.text(look()))
 }
 
-/// As wide as the terminal, and in colours if there is one and nobody asked for none: https://no-color.org
+/// As wide as the terminal, and in colours if there is one and nobody asked for none: <https://no-color.org>.
 fn look() -> Look {
     let is_terminal = io::stdout().is_terminal();
     let set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());

@@ -42,16 +42,16 @@ pub fn read(json: &[u8]) -> Result<Vec<trace::Span>, Fault> {
 fn attributes(pairs: Vec<Pair>) -> Vec<Attribute> {
     let kept = pairs.into_iter().filter_map(|pair| {
         let AnyValue {
-            string_value,
-            int_value,
-            double_value,
-            bool_value,
+            text,
+            integer,
+            number,
+            flag,
         } = pair.value;
-        let value = string_value
+        let value = text
             .map(|text| Value::Text(text.into()))
-            .or(int_value.map(|Number(integer)| Value::Integer(integer)))
-            .or(double_value.map(|Number(number)| Value::Number(number)))
-            .or(bool_value.map(Value::Flag));
+            .or(integer.map(|Number(integer)| Value::Integer(integer)))
+            .or(number.map(|Number(number)| Value::Number(number)))
+            .or(flag.map(Value::Flag));
         Some((pair.key.into(), value?))
     });
     kept.collect()
@@ -88,7 +88,8 @@ struct ScopeSpans {
 #[serde(rename_all = "camelCase")]
 struct Span {
     trace_id: Bytes<16>,
-    span_id: Bytes<8>,
+    #[serde(rename = "spanId")]
+    id: Bytes<8>,
     #[serde(default)]
     parent_span_id: Parent,
     #[serde(default)]
@@ -126,12 +127,16 @@ struct Pair {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(default)]
 struct AnyValue {
-    string_value: Option<String>,
-    int_value: Option<Number<i64>>,
-    double_value: Option<Number<f64>>,
-    bool_value: Option<bool>,
+    #[serde(rename = "stringValue")]
+    text: Option<String>,
+    #[serde(rename = "intValue")]
+    integer: Option<Number<i64>>,
+    #[serde(rename = "doubleValue")]
+    number: Option<Number<f64>>,
+    #[serde(rename = "boolValue")]
+    flag: Option<bool>,
 }
 
 impl Span {
@@ -142,7 +147,7 @@ impl Span {
         trace::Span {
             service: Arc::clone(service),
             trace_id: TraceId(self.trace_id.0),
-            span_id: SpanId(self.span_id.0),
+            span_id: SpanId(self.id.0),
             parent: self.parent_span_id.0.map(SpanId),
             name: self.name.into(),
             kind: match self.kind {

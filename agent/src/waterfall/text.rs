@@ -189,7 +189,9 @@ impl Drawing<'_> {
         self.line("");
         let mut legend = format!("{CRITICAL} what the whole waited for   {BESIDE} what went on beside it");
         if self.waterfall.hidden > 0 {
-            legend += &format!("   {} more with --calls", self.waterfall.hidden);
+            legend.push_str("   ");
+            legend.push_str(&self.waterfall.hidden.to_string());
+            legend.push_str(" more with --calls");
         }
         let legend = self.paint(DIM, &legend);
         self.line(&legend);

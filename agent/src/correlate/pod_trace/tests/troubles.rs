@@ -189,7 +189,7 @@ pod start 0..20000 ! CrashLoopBackOff: back-off 20s
 fn what_a_pod_says_while_it_is_taken_away_is_not_why_it_did_not_start() {
     let script = Script::of(POD)
         .seen(50, |pod| {
-            waits(&mut pod.containers[0], "ImagePullBackOff", "no such image")
+            waits(&mut pod.containers[0], "ImagePullBackOff", "no such image");
         })
         .seen(5_000, |pod| pod.deletion = Some(at(35_000)))
         .seen(6_000, |pod| {
