@@ -164,6 +164,7 @@ fn traces_of_a_pod_that_starts_are_shown(lab: &Lab) {
     let said = lab.said(&["--once"]);
     assert!(said.contains("apiserver > etcd: trace"), "{said}");
     assert!(said.contains("kubelet > containerd: trace"), "{said}");
+    assert!(said.contains("pod start of default/demo"), "{said}");
 }
 
 /// All six components with their own tracing off: the demonstration succeeds only if each client's call of the pod's
@@ -172,13 +173,13 @@ fn components_that_do_not_trace_are_seen_into(lab: &Lab) -> Session {
     let session = Session::start(lab, &["--native", "off"]);
     let said = session.said();
     for (span, service) in [
-        ("syncReplicaSet", "kube-controller-manager"),
-        ("etcdserverpb.KV/Txn", "apiserver"),
-        ("etcdserverpb.KV/Txn", "etcd"),
-        ("schedulePod", "kube-scheduler"),
-        ("SyncPod", "kubelet"),
-        ("runtime.v1.RuntimeService/RunPodSandbox", "kubelet"),
-        ("runtime.v1.RuntimeService/RunPodSandbox", "containerd"),
+        ("reconcile", "kube-controller-manager"),
+        ("create", "apiserver"),
+        ("etcd txn", "etcd"),
+        ("scheduling cycle", "kube-scheduler"),
+        ("sync", "kubelet"),
+        ("sandbox", "kubelet"),
+        ("RunPodSandbox", "containerd"),
     ] {
         let is_shown = said
             .lines()

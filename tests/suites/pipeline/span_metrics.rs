@@ -1,5 +1,11 @@
 //! Spans of real components are counted: what the agent exports and shows is what prost counts of the same recording.
 
+#![expect(
+    clippy::panic,
+    clippy::unreachable,
+    reason = "another form of a request or a point is a failure"
+)]
+
 use std::{
     collections::{BTreeMap, HashSet},
     time::Duration,
