@@ -255,10 +255,6 @@ fn attributes_to_count_by_are_told_apart_on_the_page_of_metrics() {
             "F:4: correlate.span_metrics.max_series: expected 1 to 100000",
         ],
     );
-    check_beside(
-        "correlate: {span_metrics: {dimensions: [a, b, c, d, e, f, g, h, i, j, k, l, m]}}",
-        &["F:2: correlate.span_metrics.dimensions: names more than 12"],
-    );
 }
 
 #[test]

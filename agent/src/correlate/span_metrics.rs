@@ -18,9 +18,6 @@ use crate::model::{
     trace::{Span, SpanId, SpanKind, StatusCode, TraceId},
 };
 
-/// Attributes that a configuration may name.
-pub const MAX_DIMENSIONS: usize = 12;
-
 #[derive(Clone, Debug)]
 pub struct Config {
     pub enabled: bool,
@@ -71,27 +68,25 @@ impl SpanMetrics {
         if !self.config.enabled {
             return;
         }
-        let mut labels = [("", Said::Flag(false)); 4 + MAX_DIMENSIONS];
-        labels[..4].copy_from_slice(&[
+        let standard = [
             (attr::SERVICE_NAME, Said::Text(span.service)),
             (attr::SPAN_NAME, Said::Text(span.name)),
             (attr::SPAN_KIND, Said::Text(kind(span.kind))),
             (attr::STATUS_CODE, Said::Text(status(span.status))),
-        ]);
-        let mut length = 4;
-        for key in &self.config.dimensions {
-            if let (Some(said), Some(label)) = (said(key), labels.get_mut(length)) {
-                *label = (key, said);
-                length += 1;
-            }
-        }
-        let source = Source {
+        ];
+        let duration = span.end.since(&span.start);
+        let source = Some(Source {
             trace_id: span.trace_id,
             span_id: span.span_id,
             at,
-        };
-        self.durations
-            .record(&labels[..length], span.end.since(&span.start), Some(source));
+        });
+        let dimensions = &self.config.dimensions;
+        if dimensions.is_empty() {
+            return self.durations.record(&standard, duration, source);
+        }
+        let more = dimensions.iter().filter_map(|key| Some((&**key, said(key)?)));
+        let labels: Vec<(&str, Said<'_>)> = standard.into_iter().chain(more).collect();
+        self.durations.record(&labels, duration, source);
     }
 
     /// Counts a span that this agent made.

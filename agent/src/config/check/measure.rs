@@ -6,11 +6,7 @@ use super::{
     super::{document::Path, raw, units::Time},
     Check,
 };
-use crate::{
-    admin,
-    correlate::span_metrics::{self, MAX_DIMENSIONS},
-    model::attr,
-};
+use crate::{admin, correlate::span_metrics, model::attr};
 
 /// A series takes about a kilobyte.
 const MAX_SERIES: usize = 100_000;
@@ -41,9 +37,6 @@ impl Check<'_> {
             self.fault(&path.key("max_series"), format!("expected 1 to {MAX_SERIES}"));
         }
         let path = path.key("dimensions");
-        if raw.dimensions.len() > MAX_DIMENSIONS {
-            self.fault(&path, format!("names more than {MAX_DIMENSIONS} attributes"));
-        }
         let mut seen: HashMap<String, &str> = STANDARD
             .iter()
             .map(|standard| (admin::metric_name(standard), *standard))
