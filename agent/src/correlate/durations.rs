@@ -4,7 +4,8 @@
 //! Attributes are compared where they lie: what was seen before costs no allocation.
 //!
 //! Invariant: there are at most `max_series` histograms and one more, which counts all that is of yet another kind and
-//! is marked as such, so that the counts of all together are always those of all that was recorded.
+//! is marked as such, so that the counts of all together are always those of all that was recorded. Texts that are
+//! longer than [`MAX_TEXT`] are cut: what components send does not choose how much is remembered.
 
 use std::{
     hash::{BuildHasher as _, Hasher as _},
@@ -19,6 +20,9 @@ use crate::model::{
     histogram::{Histogram, Source},
     metric::Labels,
 };
+
+/// Of one attribute, in bytes.
+const MAX_TEXT: usize = 256;
 
 /// Histograms by attributes.
 #[derive(Clone, Debug)]
@@ -85,9 +89,9 @@ impl Durations {
             let again =
                 |known: &usize| hash_of(hasher, series[*known].0.iter().map(|(_, value)| value.said()));
             places.insert_unique(hash, place, again);
+            let labels = labels.iter();
             labels
-                .iter()
-                .map(|(key, said)| (Arc::from(*key), Value::from(*said)))
+                .map(|(key, said)| (Arc::from(*key), Value::from(cut(*said))))
                 .collect()
         } else {
             self.overflow = Some(place);
@@ -98,7 +102,7 @@ impl Durations {
     }
 
     fn hash(&self, labels: &[(&str, Said<'_>)]) -> u64 {
-        hash_of(&self.hasher, labels.iter().map(|(_, said)| *said))
+        hash_of(&self.hasher, labels.iter().map(|(_, said)| cut(*said)))
     }
 }
 
@@ -116,7 +120,15 @@ fn hash_of<'a>(hasher: &DefaultHashBuilder, values: impl Iterator<Item = Said<'a
 fn is_same(known: &Labels, labels: &[(&str, Said<'_>)]) -> bool {
     let mut pairs = known.iter().zip(labels);
     known.len() == labels.len()
-        && pairs.all(|((known, value), (key, said))| parts(value.said()) == parts(*said) && **known == **key)
+        && pairs
+            .all(|((known, value), (key, said))| parts(value.said()) == parts(cut(*said)) && **known == **key)
+}
+
+fn cut(said: Said<'_>) -> Said<'_> {
+    match said {
+        Said::Text(text) if text.len() > MAX_TEXT => Said::Text(&text[..text.floor_char_boundary(MAX_TEXT)]),
+        other => other,
+    }
 }
 
 /// A value in a form that can be compared: also a number that is none is the same as itself.

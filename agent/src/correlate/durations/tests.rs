@@ -43,6 +43,21 @@ fn every_set_of_attributes_has_a_histogram_of_its_own() {
 }
 
 #[test]
+fn texts_without_end_are_cut_where_a_letter_ends() {
+    let mut durations = Durations::new(9);
+    let long = "é".repeat(100_000);
+    for text in [format!("a{long}1"), format!("a{long}2"), long] {
+        durations.record(&[("a", Said::Text(&text))], SECOND, None);
+    }
+    let cut = |series: &(Labels, Arc<Histogram>)| {
+        let text = series.0[0].1.text().unwrap();
+        (text.len(), series.1.count())
+    };
+    let shown: Vec<_> = durations.series().iter().map(cut).collect();
+    assert_eq!(shown, [(255, 2), (256, 1)]);
+}
+
+#[test]
 fn what_was_shown_stays_as_it_was() {
     let mut durations = Durations::new(1);
     durations.record(&[], SECOND, None);
