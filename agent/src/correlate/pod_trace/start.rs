@@ -224,7 +224,9 @@ impl<'a> Start<'a> {
 
     /// Pulls of images, from asking for the image to having it, which includes waiting for other pulls.
     fn pulls(&self) -> Vec<Sighting<'a>> {
-        let pulls = self.0.asked(Deed::PullImage);
+        // The call of the runtime is made by a goroutine that says nothing of the pod.
+        let mut pulls = self.0.asked(Deed::PullImage);
+        pulls.extend(self.0.seen(Deed::Pull));
         let mut images = self.0.seen(Deed::Image);
         let within = |image: &Sighting<'_>| {
             let times = (image.start(), image.end());

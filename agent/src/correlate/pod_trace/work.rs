@@ -49,6 +49,8 @@ pub(super) enum Deed {
     Network,
     /// Saw to an image, pulling it or not.
     Image,
+    /// Saw to an image that was not there.
+    Pull,
     PullImage,
     Unpack,
     CreateContainer,
@@ -106,6 +108,7 @@ impl Deed {
             "WaitForAttachAndMount" => Self::Volumes,
             "WaitForUnmount" => Self::Unmount,
             "EnsureImageExists" => Self::Image,
+            "pullImage" => Self::Pull,
             "status.syncPod" => Self::ReportStatus,
             "scheduleOnePod" => Self::Schedule,
             "schedulingCycle" => Self::SchedulingCycle,

@@ -214,3 +214,25 @@ pod start 0..8000
 ",
     );
 }
+
+#[test]
+fn an_image_that_was_not_there_was_pulled_whoever_asked_the_runtime() {
+    let ours: &[(&str, &str)] = &[UID, NAME, NAMESPACE];
+    let image = &[UID, NAME, NAMESPACE, ("container.image.name", "image:1")];
+    check(
+        &Script::of(POD)
+            .seen(160, |_| {})
+            .call("kubelet SyncPod", (170, 900), ours)
+            .inner(1, "kubelet EnsureImageExists", (200, 201), image)
+            .inner(2, "kubelet EnsureImageExists", (300, 400), image)
+            .inner(1, "kubelet pullImage", (310, 390), &[UID])
+            .seen(1780, ready),
+        "\
+pod start 0..1780
+  notice 160..170
+  sync 170..900
+    EnsureImageExists 200..201
+    pull 300..400
+",
+    );
+}
