@@ -5,7 +5,7 @@
 //!
 //! Invariant: there are at most `max_series` histograms and one more, which counts all that is of yet another kind and
 //! is marked as such, so that the counts of all together are always those of all that was recorded. Texts that are
-//! longer than [`MAX_TEXT`] are cut: what components send does not choose how much is remembered.
+//! longer than `MAX_TEXT` are cut: what components send does not choose how much is remembered.
 
 use std::{
     hash::{BuildHasher as _, Hasher as _},

@@ -33,11 +33,11 @@ impl PodDurations {
         }
     }
 
-    pub fn record(&mut self, measure: &Measure) {
+    pub fn record(&mut self, measure: &Measure, at: Nanos<Wall>) {
         let source = Source {
             trace_id: measure.trace.trace_id,
             span_id: measure.trace.span_id,
-            at: measure.end,
+            at,
         };
         let whole = [
             (attr::INNERSPAN_STORY, Said::Text(&measure.story)),
@@ -92,7 +92,7 @@ mod tests {
     fn the_whole_and_its_phases_lead_to_the_trace() {
         let mut durations = PodDurations::new(Nanos::new(1));
         for phase in [None, Some("pull"), Some("pull")] {
-            durations.record(&Measure {
+            let measure = Measure {
                 story: "pod start".into(),
                 phase,
                 namespace: "default".into(),
@@ -102,8 +102,8 @@ mod tests {
                     trace_id: TraceId([1; 16]),
                     span_id: SpanId([2; 8]),
                 },
-                end: Nanos::new(5),
-            });
+            };
+            durations.record(&measure, Nanos::new(5));
         }
         let counts = durations.families().map(|family| {
             let Series::Durations(series) = family.series else {

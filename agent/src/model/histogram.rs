@@ -53,7 +53,7 @@ pub struct Histogram {
 pub struct Source {
     pub trace_id: TraceId,
     pub span_id: SpanId,
-    /// When its duration was counted.
+    /// When its duration was counted: later than all that has been exported before.
     pub at: Nanos<Wall>,
 }
 

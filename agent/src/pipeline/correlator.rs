@@ -217,7 +217,7 @@ impl Correlator {
                     let at = now();
                     self.coverage.tick(at);
                     self.pods.tick(at, &mut spans);
-                    self.meters.pods(&self.pods.take_measures());
+                    self.meters.pods(&self.pods.take_measures(), at);
                     self.meters.tick(at, &self.attributes, &self.router).await;
                 }
                 () = stop.cancelled(), if !telling => {}
@@ -238,7 +238,7 @@ impl Correlator {
         if batch.is_lossy {
             self.pods.note_loss();
         }
-        let mut complete = Vec::new();
+        let (at, mut complete) = (now(), Vec::new());
         for event in batch.events {
             self.calls.take(event, &mut complete);
         }
@@ -246,7 +246,7 @@ impl Correlator {
             self.coverage.call(&call, batch.at);
             let is_kept = call.kept.is_some();
             let is_held = self.pods.call(&call, batch.at);
-            self.meters.call(&call, is_held, batch.at);
+            self.meters.call(&call, is_held, at);
             if !is_held && !is_kept {
                 spans.push(call.span);
             }

@@ -151,9 +151,9 @@ impl Meters {
     }
 
     /// Counts what stories of pods took.
-    pub(super) fn pods(&mut self, measures: &[Measure]) {
+    pub(super) fn pods(&mut self, measures: &[Measure], at: Nanos<Wall>) {
         for measure in measures {
-            self.pods.record(measure);
+            self.pods.record(measure, at);
         }
     }
 

@@ -3,10 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{Trace, phase::Phase};
-use crate::model::{
-    time::{Nanos, Wall},
-    trace::Link,
-};
+use crate::model::trace::Link;
 
 /// One duration, with the trace that shows it.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,7 +18,6 @@ pub struct Measure {
     pub duration: Duration,
     /// The root of the trace.
     pub trace: Link,
-    pub end: Nanos<Wall>,
 }
 
 /// The whole, and the sum of each kind of phase.
@@ -39,7 +35,6 @@ pub(super) fn of(trace: &Trace, phases: &[Phase], owner_kind: &Arc<str>) -> Vec<
             trace_id: root.trace_id,
             span_id: root.span_id,
         },
-        end: root.end,
     };
     let mut sums: BTreeMap<&'static str, Duration> = BTreeMap::new();
     for phase in phases {
