@@ -293,7 +293,10 @@ fn the_page_of_metrics_shows_what_was_recorded() {
     let samples = page.samples("traces_span_metrics_duration_seconds_bucket");
     let exemplars: Vec<_> = samples.filter_map(|sample| sample.exemplar.as_ref()).collect();
     assert!(exemplars.len() >= counts.len(), "each series has one at least");
-    let hex = |id: &Vec<u8>| id.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hex = |id: &Vec<u8>| {
+        let digits: Vec<String> = id.iter().map(|byte| format!("{byte:02x}")).collect();
+        digits.concat()
+    };
     let known: HashSet<String> = expected.trace_ids.iter().map(hex).collect();
     assert!(
         exemplars

@@ -63,8 +63,8 @@ fn what_a_process_that_has_ended_had_counted_stays_counted() {
             modified: (0, 0),
         };
         let path = PathBuf::from(format!("/proc/{}/exe", program.pid()));
-        let traced = tracer.started(Pid(program.pid()), executable, &path);
-        assert_eq!(traced.map(|traced| traced.functions), Some(1));
+        let attached = tracer.started(Pid(program.pid()), executable, &path);
+        assert_eq!(attached.map(|traced| traced.functions), Some(1));
         program
     };
     let (mut first, mut second) = (start(), start());
