@@ -114,6 +114,7 @@ const ROOMS: &[Room] = &[
         path: "command",
         may: &[
             "main",
+            "model",
             "config",
             "pipeline",
             "admin",

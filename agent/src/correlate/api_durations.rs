@@ -8,7 +8,7 @@ use super::{api_request::Anatomy, durations::Durations};
 use crate::model::{
     attr::{self, Said},
     histogram::Source,
-    metric::{Family, Series},
+    metric::Family,
     time::{Nanos, Wall},
 };
 
@@ -45,22 +45,16 @@ impl ApiDurations {
 
     #[must_use]
     pub fn families(&self) -> [Family; 2] {
-        let family = |name, description, durations: &Durations| Family {
-            name,
-            description,
-            start: self.start,
-            series: Series::Durations(durations.series().to_vec()),
-        };
         [
-            family(
+            self.whole.family(
                 "innerspan.api_request.duration",
                 "How long API requests took, watches left out",
-                &self.whole,
+                self.start,
             ),
-            family(
+            self.etcd.family(
                 "innerspan.api_request.etcd.duration",
                 "How long the same requests waited for etcd",
-                &self.etcd,
+                self.start,
             ),
         ]
     }

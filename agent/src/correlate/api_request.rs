@@ -4,7 +4,7 @@
 //! that they were made for. Out: of each request how long it took and how much of that was etcd.
 //!
 //! Invariant: no clock, no task. What is remembered is the times of calls whose request has not been reported yet; past
-//! [`MAX_OPEN`] traces the oldest is forgotten, as are calls that no request was reported for.
+//! `MAX_OPEN` traces the oldest is forgotten, as are calls that no request was reported for.
 
 use std::{
     collections::{HashMap, VecDeque},

@@ -4,7 +4,7 @@
 //! in time. They are joined by identity: a client's call and its span have the same parent, and the call that serves
 //! a request runs inside the native span of that request. A call outside any native span cannot be compared.
 //!
-//! Invariant: no clock, no task. Past [`MAX_OPEN`] of either side the oldest is given up.
+//! Invariant: no clock, no task. Past `MAX_OPEN` of either side the oldest is given up.
 
 mod metrics;
 

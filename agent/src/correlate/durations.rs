@@ -18,7 +18,8 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use crate::model::{
     attr::{self, Said, Value},
     histogram::{Histogram, Source},
-    metric::Labels,
+    metric::{Family, Labels, Series},
+    time::{Nanos, Wall},
 };
 
 /// Of one attribute, in bytes.
@@ -61,6 +62,17 @@ impl Durations {
     #[must_use]
     pub fn series(&self) -> &[(Labels, Arc<Histogram>)] {
         &self.series
+    }
+
+    /// The same under a name, counted since `start`.
+    #[must_use]
+    pub fn family(&self, name: &'static str, description: &'static str, start: Nanos<Wall>) -> Family {
+        Family {
+            name,
+            description,
+            start,
+            series: Series::Durations(self.series.clone()),
+        }
     }
 
     fn histogram(&mut self, labels: &[(&str, Said<'_>)]) -> &mut Histogram {

@@ -12,7 +12,7 @@ use crate::model::{
     attr::{self, Said},
     call::Operation,
     histogram::{Histogram, Source},
-    metric::{Family, Series},
+    metric::Family,
     time::{Nanos, Wall},
     trace::{SpanKind, TraceId},
 };
@@ -106,12 +106,7 @@ impl FunctionDurations {
         let families = METRICS
             .iter()
             .zip(&all)
-            .map(|((name, description), durations)| Family {
-                name,
-                description,
-                start: self.start,
-                series: Series::Durations(durations.series().to_vec()),
-            });
+            .map(|((name, description), durations)| durations.family(name, description, self.start));
         families.collect()
     }
 }
@@ -147,7 +142,7 @@ mod tests {
     use crate::{
         correlate::calls::Fate,
         model::{
-            metric::Labels,
+            metric::{Labels, Series},
             trace::{Span, SpanContext, SpanId},
         },
     };

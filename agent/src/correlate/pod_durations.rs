@@ -2,13 +2,13 @@
 //!
 //! In: what was measured of stories that came to an end. Out: `innerspan.pod.duration` of the whole and
 //! `innerspan.pod.phase.duration` of each kind of phase, by namespace and kind of owner, with exemplars that lead to
-//! the trace of a pod. Past [`MAX_SERIES`] what is new counts in one series of its own.
+//! the trace of a pod. Past `MAX_SERIES` what is new counts in one series of its own.
 
 use super::{durations::Durations, pod_trace::Measure};
 use crate::model::{
     attr::{self, Said},
     histogram::Source,
-    metric::{Family, Series},
+    metric::Family,
     time::{Nanos, Wall},
 };
 
@@ -60,22 +60,16 @@ impl PodDurations {
 
     #[must_use]
     pub fn families(&self) -> [Family; 2] {
-        let family = |name, description, durations: &Durations| Family {
-            name,
-            description,
-            start: self.start,
-            series: Series::Durations(durations.series().to_vec()),
-        };
         [
-            family(
+            self.whole.family(
                 "innerspan.pod.duration",
                 "How long starts and stops of pods and restarts of containers took",
-                &self.whole,
+                self.start,
             ),
-            family(
+            self.phases.family(
                 "innerspan.pod.phase.duration",
                 "How long the phases of them took, all phases of one kind together",
-                &self.phases,
+                self.start,
             ),
         ]
     }
@@ -86,7 +80,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::model::trace::{Link, SpanId, TraceId};
+    use crate::model::{
+        metric::Series,
+        trace::{Link, SpanId, TraceId},
+    };
 
     #[test]
     fn the_whole_and_its_phases_lead_to_the_trace() {
