@@ -111,6 +111,8 @@ fn metrics(arrival: &Arrival) -> Vec<Metric> {
     one.scope_metrics[0].metrics.clone()
 }
 
+const DURATION: &str = "traces.span.metrics.duration";
+
 /// The last state of the calls that arrived.
 fn calls(collector: &Collector) -> BTreeMap<Labels, u64> {
     let mut calls = BTreeMap::new();
@@ -132,9 +134,7 @@ fn calls(collector: &Collector) -> BTreeMap<Labels, u64> {
 fn durations(collector: &Collector) -> BTreeMap<Labels, ExponentialHistogramDataPoint> {
     let mut durations = BTreeMap::new();
     for metric in collector.arrivals().iter().flat_map(metrics) {
-        if let ("traces.span.metrics.duration", Some(Data::ExponentialHistogram(histogram))) =
-            (metric.name.as_str(), metric.data)
-        {
+        if let (DURATION, Some(Data::ExponentialHistogram(histogram))) = (metric.name.as_str(), metric.data) {
             assert_eq!(metric.unit, "s");
             let points = histogram.data_points.into_iter();
             durations.extend(points.map(|point| (labels(&point.attributes), point)));
@@ -143,10 +143,15 @@ fn durations(collector: &Collector) -> BTreeMap<Labels, ExponentialHistogramData
     durations
 }
 
-/// Trace and span of all exemplars that arrived.
+/// Trace and span of all exemplars of spans that arrived; other metrics may name the same span.
 fn exemplars(collector: &Collector) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut exemplars = Vec::new();
-    for metric in collector.arrivals().iter().flat_map(metrics) {
+    let arrived = collector.arrivals();
+    let of_spans = arrived
+        .iter()
+        .flat_map(metrics)
+        .filter(|metric| metric.name == DURATION);
+    for metric in of_spans {
         if let Some(Data::ExponentialHistogram(histogram)) = metric.data {
             let points = histogram.data_points.into_iter();
             let all = points.flat_map(|point| point.exemplars);

@@ -284,8 +284,8 @@ fn a_component_that_falls_silent_is_spoken_for_within_ten_seconds_and_left_alone
     assert_eq!(exported(&mut calls, 0), 1);
     calls.native(&kubelet, Nanos::new(at(1_000)));
     assert_eq!(exported(&mut calls, 2_000), 0);
-    assert_eq!(exported(&mut calls, 10_999), 0);
-    assert_eq!(exported(&mut calls, 11_000), 1);
+    assert_eq!(exported(&mut calls, 8_999), 0);
+    assert_eq!(exported(&mut calls, 9_000), 1);
     calls.native(&kubelet, Nanos::new(at(12_000)));
     assert_eq!(exported(&mut calls, 12_001), 0);
 }
@@ -293,10 +293,10 @@ fn a_component_that_falls_silent_is_spoken_for_within_ten_seconds_and_left_alone
 #[test]
 fn right_after_the_start_every_component_is_taken_to_trace() {
     let mut calls = Calls::new(calls(1).config, [7; 16], Nanos::new(at(0)), Metrics::default());
-    let early = begun(KUBELET, 1, 100, 9_999, "native sync");
-    let late = begun(KUBELET, 1, 100, 10_000, "native sync");
-    assert_eq!(spans(&mut calls, &[begin(&early), end(&early, 10_000)]).len(), 0);
-    assert_eq!(spans(&mut calls, &[begin(&late), end(&late, 10_001)]).len(), 1);
+    let early = begun(KUBELET, 1, 100, 7_999, "native sync");
+    let late = begun(KUBELET, 1, 100, 8_000, "native sync");
+    assert_eq!(spans(&mut calls, &[begin(&early), end(&early, 8_000)]).len(), 0);
+    assert_eq!(spans(&mut calls, &[begin(&late), end(&late, 8_001)]).len(), 1);
 }
 
 #[test]
