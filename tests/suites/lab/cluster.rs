@@ -133,6 +133,15 @@ impl Lab {
         })
     }
 
+    /// The account at a quiet instant at which it is so. What the agent has delivered may still be on its way through the
+    /// collector, which has just started: then it is not the right instant yet.
+    pub(crate) fn settled_with(&self, what: &str, is_so: impl Fn(&Account) -> bool) -> Account {
+        until(what, Duration::from_mins(2), || {
+            let account = self.settled();
+            is_so(&account).then_some(account)
+        })
+    }
+
     /// The agent's own spans that have arrived so far.
     pub(crate) fn own_spans(&self) -> Vec<Span> {
         let recorded = fs::read(self.file("received.binpb")).unwrap();
