@@ -39,6 +39,19 @@ pub(crate) fn trace(node: &Node, id: &str) -> anyhow::Result<Value> {
         .with_context(|| format!("Jaeger's answer has no trace: {answer}"))
 }
 
+/// The id of the span that this one is a part of, as Jaeger tells it.
+pub(crate) fn parent(span: &Value) -> Option<&str> {
+    let references = span.get("references")?.as_array()?.iter();
+    let mut parents = references.filter(|reference| reference["refType"] == "CHILD_OF");
+    parents.next()?.get("spanID")?.as_str()
+}
+
+/// The value of a tag.
+pub(crate) fn tag<'a>(span: &'a Value, key: &str) -> Option<&'a Value> {
+    let mut tags = span.get("tags")?.as_array()?.iter();
+    tags.find(|tag| tag["key"] == key)?.get("value")
+}
+
 /// Waits until Jaeger can show all of a trace.
 pub(crate) fn await_trace(node: &Node, tree: &Tree) -> anyhow::Result<()> {
     let (_, root) = tree.spans.first().context("an empty trace")?;
@@ -59,10 +72,7 @@ fn missing(trace: &Value, tree: &Tree) -> usize {
     let kept: HashSet<(&str, &str)> = spans
         .into_iter()
         .flatten()
-        .filter_map(|span| {
-            let parent = span.pointer("/references/0/spanID").and_then(Value::as_str);
-            Some((span.get("spanID")?.as_str()?, parent.unwrap_or_default()))
-        })
+        .filter_map(|span| Some((span.get("spanID")?.as_str()?, parent(span).unwrap_or_default())))
         .collect();
     tree.spans
         .iter()

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::jaeger::{parent, tag};
+
 /// What the agent's phases have, and calls that are shown beside them have not.
 const PHASE: &str = "innerspan.phase";
 /// Phases that come and go with the moment, where they did not fail: an image may be there already.
@@ -61,17 +63,6 @@ fn write(outline: &Outline, depth: usize, lines: &mut Vec<String>) {
 
 fn name(span: &Value) -> Option<&str> {
     span.get("operationName")?.as_str()
-}
-
-fn parent(span: &Value) -> Option<&str> {
-    let references = span.get("references")?.as_array()?.iter();
-    let mut parents = references.filter(|reference| reference["refType"] == "CHILD_OF");
-    parents.next()?.get("spanID")?.as_str()
-}
-
-fn tag<'a>(span: &'a Value, key: &str) -> Option<&'a Value> {
-    let mut tags = span.get("tags")?.as_array()?.iter();
-    tags.find(|tag| tag["key"] == key)?.get("value")
 }
 
 #[cfg(test)]

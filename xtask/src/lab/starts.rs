@@ -8,7 +8,12 @@ use std::{collections::BTreeMap, fs, time::Duration};
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 
-use super::{cluster, jaeger, node::Node, patience, world};
+use super::{
+    cluster,
+    jaeger::{self, parent, tag},
+    node::Node,
+    patience, world,
+};
 
 /// Pods of one Deployment.
 const PODS: usize = 50;
@@ -125,7 +130,9 @@ fn line(name: &str, trace: &Value, log: &str) -> anyhow::Result<Line> {
         lines.find(|line| line.contains("Observed pod startup duration") && line.contains(&subject));
     let root = root(trace).context("no root")?;
     let said = |key: &str| {
-        number(root, key).with_context(|| format!("the root of {name}'s trace has no {key}: {root}"))
+        tag(root, key)
+            .and_then(Value::as_f64)
+            .with_context(|| format!("the root of {name}'s trace has no {key}: {root}"))
     };
     let rounding = said("innerspan.pod_start.creation_rounding")?;
     let pair = |logged: &str, ours: &str| -> anyhow::Result<Pair> {
@@ -148,19 +155,8 @@ fn spans(trace: &Value) -> impl Iterator<Item = &Value> {
     trace["spans"].as_array().into_iter().flatten()
 }
 
-fn parent(span: &Value) -> Option<&str> {
-    let references = span["references"].as_array().into_iter().flatten();
-    let mut parents = references.filter(|reference| reference["refType"] == "CHILD_OF");
-    parents.next()?["spanID"].as_str()
-}
-
 fn root(trace: &Value) -> Option<&Value> {
     spans(trace).find(|span| parent(span).is_none() && span["operationName"] == "pod start")
-}
-
-fn number(span: &Value, key: &str) -> Option<f64> {
-    let mut tags = span["tags"].as_array()?.iter();
-    tags.find(|tag| tag["key"] == key)?["value"].as_f64()
 }
 
 /// A number of the kubelet's log line, which it writes bare, quoted, or as a Go duration.
