@@ -310,7 +310,7 @@ impl PodTraces {
         let mut is_kept = false;
         for uid in pods {
             is_kept |= self.add(uid, work.clone(), now);
-            self.learn(uid, keys.clone(), now);
+            self.learn(uid, work.leads(keys.clone()), now);
         }
         is_kept
     }
@@ -325,8 +325,8 @@ impl PodTraces {
     }
 
     /// Remembers by what else a pod is known, and takes up the work that waited for this.
-    fn learn(&mut self, uid: PodUid, keys: Vec<Key>, now: Nanos<Wall>) {
-        let mut new = keys;
+    fn learn(&mut self, uid: PodUid, keys: impl IntoIterator<Item = Key>, now: Nanos<Wall>) {
+        let mut new: Vec<Key> = keys.into_iter().collect();
         while let Some(key) = new.pop() {
             let pods = self.keys.get(&key);
             if matches!(key, Key::Owner(..)) || pods.is_some_and(|pods| pods.contains(&uid)) {
@@ -337,8 +337,8 @@ impl PodTraces {
             self.keys.entry(key).or_default().push(uid);
             for (work, keys) in waiting {
                 if named(&keys).is_none_or(|named| named == uid) {
+                    new.extend(work.leads(keys));
                     self.add(uid, work, now);
-                    new.extend(keys);
                 }
             }
         }

@@ -107,8 +107,16 @@ fn every_case_is_told_by_its_trace(lab: &Lab) {
         if env::var_os("INNERSPAN_GOLDEN").is_some_and(|verb| verb == "write") {
             fs::write(&golden, &outline).unwrap();
         }
-        assert_eq!(outline, fs::read_to_string(&golden).unwrap(), "{case}");
+        let kept = fs::read_to_string(&golden).unwrap();
+        assert_eq!(outline, kept, "{case}:\n{}", drawn(lab, case));
     }
+}
+
+/// The trace of a pod as its agent has it, for whoever has to find out what is wrong with it.
+fn drawn(lab: &Lab, pod: &str) -> String {
+    let words = "kubectl --namespace=innerspan exec ds/innerspan -- /innerspan trace --calls";
+    let words: Vec<_> = words.split(' ').chain([pod]).collect();
+    String::from_utf8_lossy(&lab.exec(&words).stdout).into_owned()
 }
 
 /// Fifty pods of a Deployment at once: every trace is whole, and its totals are the kubelet's.

@@ -256,6 +256,19 @@ impl Work {
         keys
     }
 
+    /// Of its keys those under which other work must be this pod's too. Its trace is none where it may be that of
+    /// many pods: the kubelet collects the garbage of all in one, and so does a request that deletes a collection.
+    pub(super) fn leads(&self, keys: Vec<Key>) -> impl Iterator<Item = Key> {
+        let is_of_one_pod = match self.deed {
+            Deed::Sync | Deed::SyncTerminating | Deed::SyncTerminated | Deed::Request(_) => true,
+            Deed::Store(verb) => verb == Verb::Create,
+            Deed::Addition => false,
+            _ => self.span.parent.is_none(),
+        };
+        keys.into_iter()
+            .filter(move |key| is_of_one_pod || !matches!(key, Key::Trace(_)))
+    }
+
     /// Whether it says what it is about, and that is no pod.
     pub(super) fn is_of_another_object(&self, keys: &[Key]) -> bool {
         let objects = ["key", attr::ETCD_KEY, "compare_first_key"];

@@ -153,7 +153,7 @@ impl Script {
         self
     }
 
-    /// A span that a component reported.
+    /// A span that a component reported: the first of a trace is the root of the others.
     pub(super) fn native(
         mut self,
         trace: u8,
@@ -163,6 +163,12 @@ impl Script {
     ) -> Self {
         let mut span = self.span(what, times, attributes);
         span.trace_id = TraceId([trace; 16]);
+        let mut natives = self.rest.iter().filter_map(|told| match told {
+            Told::Native(span) => Some(span),
+            _ => None,
+        });
+        let root = natives.find(|native| native.trace_id == span.trace_id);
+        span.parent = root.map(|root| root.span_id);
         self.rest.push(Told::Native(Box::new(span)));
         self
     }

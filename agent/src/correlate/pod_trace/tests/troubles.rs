@@ -114,6 +114,50 @@ pod start 0..9000 ! sandbox failed: no runtime for \"none\" is configured
 }
 
 #[test]
+fn what_is_collected_with_a_pods_garbage_is_not_the_pods() {
+    let runtime = |method: &str| format!("containerd server runtime.v1.RuntimeService/{method}");
+    let script = Script::of(POD)
+        .seen(50, |_| {})
+        .call("kubelet SyncPod", (100, 400), OURS)
+        .failed("")
+        .inner(
+            1,
+            "kubelet client runtime.v1.RuntimeService/RunPodSandbox",
+            (200, 390),
+            &[("sandbox.id", "s1")],
+        )
+        .native(9, "kubelet Containers/GarbageCollect", (8_000, 8_900), &[])
+        .native(
+            9,
+            &runtime("RemoveContainer"),
+            (8_100, 8_200),
+            &[("container.id", "other")],
+        )
+        .native(
+            9,
+            &runtime("RemovePodSandbox"),
+            (8_200, 8_300),
+            &[("sandbox.id", "s1")],
+        )
+        .native(
+            8,
+            &runtime("StartContainer"),
+            (500, 600),
+            &[("container.id", "other")],
+        )
+        .seen(9_000, |pod| pod.deletion = Some(at(9_000)));
+    check(
+        &script,
+        "\
+pod start 0..9000 ! sync failed
+  notice 50..100
+  sync 100..400 !
+    sandbox 200..390
+",
+    );
+}
+
+#[test]
 fn a_pod_that_was_there_before_the_agent_is_marked() {
     let mut node = Node::new();
     let script = Script::of(POD).seen(50, |_| {}).seen(2_000, ready);
