@@ -137,13 +137,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
         Some(Verb::Starts { json }) => {
             let node = node(&ground()?)?;
-            let lines = starts::measure(&node)?;
+            let starts = starts::measure(&node)?;
             if *json {
-                println!("{}", starts::as_json(&lines));
+                println!("{}", starts::as_json(&starts));
             } else {
-                print::starts(&lines);
+                print::starts(&starts);
             }
-            starts::clear(&node)?;
         }
         Some(Verb::Case { name, outline }) => {
             let node = node(&ground()?)?;

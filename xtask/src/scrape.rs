@@ -42,14 +42,21 @@ pub(crate) fn sum(metrics: &str, metric: &str, labels: &[&str]) -> f64 {
 fn values<'a>(metrics: &'a str, metric: &str, labels: &[&str]) -> impl Iterator<Item = &'a str> {
     metrics
         .lines()
-        .filter_map(move |line| line.strip_prefix(metric)?.strip_prefix('{')?.split_once("} "))
+        .filter_map(move |line| {
+            let rest = line.strip_prefix(metric)?;
+            // Without labels there are no braces either.
+            match rest.strip_prefix('{') {
+                Some(rest) => rest.split_once("} "),
+                None => rest.strip_prefix(' ').map(|value| ("", value)),
+            }
+        })
         .filter(move |(found, _)| labels.iter().all(|label| found.contains(label)))
         .filter_map(|(_, value)| value.split_ascii_whitespace().next())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::total;
+    use super::{sum, total};
 
     #[test]
     fn a_metric_is_summed_over_the_labels_that_are_not_named() {
@@ -62,5 +69,11 @@ innerspan_export_items_dropped_total{endpoint=\"main\",signal=\"traces\",compone
 ";
         let labels = [r#"signal="traces""#, r#"component="etcd""#];
         assert_eq!(total(metrics, "innerspan_export_items_dropped_total", &labels), 5);
+    }
+
+    #[test]
+    fn a_metric_without_labels_is_told_from_one_whose_name_goes_on() {
+        let metrics = "start_seconds_sum 1.5\nstart_seconds_sum_of_others 4\n";
+        assert!((sum(metrics, "start_seconds_sum", &[]) - 1.5).abs() < f64::EPSILON);
     }
 }

@@ -13,6 +13,7 @@ mod history;
 mod identity;
 mod kept;
 mod known;
+mod latency;
 mod measure;
 mod metrics;
 mod parked;

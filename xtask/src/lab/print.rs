@@ -5,7 +5,7 @@ use super::{
     components::hex,
     fidelity,
     spans::{Span, Tree},
-    starts,
+    starts::{Line, Pair, Starts, Verdict},
 };
 
 const BAR: usize = 40;
@@ -55,40 +55,46 @@ pub(crate) fn fidelity(lines: &[fidelity::Line]) {
 }
 
 /// Each pod's totals in its trace and in the kubelet's log.
-pub(crate) fn starts(lines: &[starts::Line]) {
+pub(crate) fn starts(starts: &Starts) {
     println!(
-        "{:<28}{:>14}{:>14}{:>10}{:>14}{:>14}{:>10}",
-        "seconds", "end to end", "kubelet", "apart", "SLI", "kubelet", "apart"
+        "{:<28}{:>14}{:>14}{:>10}{:>14}{:>14}{:>10}{:>10}",
+        "seconds", "end to end", "kubelet", "apart", "SLI", "kubelet", "apart", "lag"
     );
-    for line in lines {
-        let of = |pair: starts::Pair| {
-            let mark = if pair.agrees() { ' ' } else { '!' };
-            let said =
-                |number: Option<f64>| number.map_or_else(|| "-".to_owned(), |number| format!("{number:.3}"));
-            format!(
-                "{:>14.3}{:>14}{:>9}{mark}",
-                pair.trace,
-                said(pair.kubelet),
-                said(pair.difference())
-            )
+    for line in &starts.lines {
+        let of = |pair: Pair| {
+            let mark = match line.verdict(pair) {
+                Verdict::Agrees => ' ',
+                Verdict::Lags => '~',
+                Verdict::Differs => '!',
+            };
+            let apart = (pair.trace - pair.kubelet).abs();
+            format!("{:>14.3}{:>14.3}{apart:>9.3}{mark}", pair.trace, pair.kubelet)
         };
-        println!("{:<28}{}{}", line.pod, of(line.end_to_end), of(line.sli));
+        let (end_to_end, sli) = (of(line.end_to_end), of(line.sli));
+        println!("{:<28}{end_to_end}{sli}{:>10.3}", line.pod, line.lag);
         for fault in &line.faults {
             println!("    {fault}");
         }
     }
-    let sums = |of: fn(&starts::Line) -> starts::Pair| {
-        let pairs = lines.iter().map(of);
-        let pairs = pairs.filter_map(|pair| Some((pair.trace, pair.kubelet?)));
-        pairs.fold((0.0, 0.0), |sums, pair| (sums.0 + pair.0, sums.1 + pair.1))
-    };
-    let ((ours, theirs), (our_sli, their_sli)) = (sums(|line| line.end_to_end), sums(|line| line.sli));
+    let sum = |of: fn(&Line) -> f64| -> f64 { starts.lines.iter().map(of).sum() };
     println!(
-        "{:<28}{ours:>14.3}{theirs:>14.3}{:>10}{our_sli:>14.3}{their_sli:>14.3}",
-        "all", ""
+        "{:<28}{:>14.3}{:>14.3}{:>10}{:>14.3}{:>14.3}{:>10}{:>10.3}",
+        "all",
+        sum(|line| line.end_to_end.trace),
+        sum(|line| line.end_to_end.kubelet),
+        "",
+        sum(|line| line.sli.trace),
+        sum(|line| line.sli.kubelet),
+        "",
+        sum(|line| line.lag),
     );
-    let whole = lines.iter().filter(|line| line.faults.is_empty()).count();
-    println!("{whole} of {} traces are whole", lines.len());
+    let whole = starts.lines.iter().filter(|line| line.faults.is_empty()).count();
+    println!("{whole} of {} traces are whole", starts.lines.len());
+    println!(
+        "kubelet_pod_start_sli_duration_seconds: {:.3} s in {} starts",
+        starts.metric.sum, starts.metric.count
+    );
+    println!("~ apart because the kubelet's watch lagged behind");
 }
 
 /// A trace: indented names, who did it, how long it took, and where that lies in the whole.

@@ -1,7 +1,8 @@
 //! `cargo xtask lab starts`: many pods start at once, and the trace of each is held against the kubelet's own words.
 //!
 //! In: a running lab. Out: of each pod whether its trace is whole, and how far its totals are from those that the
-//! kubelet logs as "Observed pod startup duration". The traces are those that the backend has, by the pods' UIDs.
+//! kubelet logs as "Observed pod startup duration", and of all of them the sum in the kubelet's own metric. The traces
+//! are those that the backend has, by the pods' UIDs.
 
 use std::{collections::BTreeMap, fs, time::Duration};
 
@@ -14,6 +15,7 @@ use super::{
     node::Node,
     patience, world,
 };
+use crate::scrape;
 
 /// Pods of one Deployment.
 const PODS: usize = 50;
@@ -38,6 +40,20 @@ pub(crate) const PHASES: [&str; 13] = [
     "start container",
 ];
 
+/// All starts, and what the kubelet's metric came to say of them.
+#[derive(Debug)]
+pub(crate) struct Starts {
+    pub(crate) lines: Vec<Line>,
+    pub(crate) metric: Sli,
+}
+
+/// `kubelet_pod_start_sli_duration_seconds`: how many starts, and their seconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sli {
+    pub(crate) count: f64,
+    pub(crate) sum: f64,
+}
+
 /// One pod's start; times in seconds.
 #[derive(Debug)]
 pub(crate) struct Line {
@@ -48,35 +64,50 @@ pub(crate) struct Line {
     pub(crate) sli: Pair,
     /// By which the creation time stamp, from which the kubelet counts, is too early.
     pub(crate) rounding: f64,
+    /// The kubelet counts until its own watch tells it what it has told the API server so long before. Where the watch
+    /// is faster than the kubelet takes note, that is when anything else happens to the pod.
+    pub(crate) lag: f64,
 }
 
 /// A total as the kubelet logged it, and as the trace has it, counted from the same instant.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pair {
-    /// None if the kubelet says nothing of this pod: it misses those whose last state its watch brings it before it has
-    /// taken note that they run, now and then one of fifty.
-    pub(crate) kubelet: Option<f64>,
+    pub(crate) kubelet: f64,
     pub(crate) trace: f64,
 }
 
-impl Pair {
-    pub(crate) fn difference(self) -> Option<f64> {
-        Some((self.trace - self.kubelet?).abs())
-    }
+/// Whether trace and kubelet say the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Within 2 % or 20 ms.
+    Agrees,
+    /// Apart by no more than the kubelet's watch lagged behind.
+    Lags,
+    Differs,
+}
 
-    /// Within 2 % or 20 ms, where there is something to agree with.
-    pub(crate) fn agrees(self) -> bool {
-        let tolerated = self.kubelet.map(|kubelet| (0.02 * kubelet).max(0.020));
-        self.difference() <= tolerated
+impl Line {
+    pub(crate) fn verdict(&self, pair: Pair) -> Verdict {
+        let tolerated = (0.02 * pair.kubelet).max(0.020);
+        let short = pair.kubelet - pair.trace;
+        if short.abs() <= tolerated {
+            Verdict::Agrees
+        } else if (-tolerated..=self.lag + tolerated).contains(&short) {
+            Verdict::Lags
+        } else {
+            Verdict::Differs
+        }
     }
 }
 
-/// Starts the pods, and holds their traces against the kubelet's log.
-pub(crate) fn measure(node: &Node) -> anyhow::Result<Vec<Line>> {
-    let values = [
-        ("PODS", PODS.to_string()),
-        ("IMAGE", format!("{}/demo:1", world::REGISTRY)),
-    ];
+/// Starts the pods, holds their traces against what the kubelet says, and takes them away again.
+pub(crate) fn measure(node: &Node) -> anyhow::Result<Starts> {
+    let image = format!("{}/demo:1", world::REGISTRY);
+    // The first pods have to wait for it.
+    let words = ["ctr", "--namespace=k8s.io", "images", "remove", &image];
+    node.space.run(&words)?;
+    let before = sli(node)?;
+    let values = [("PODS", PODS.to_string()), ("IMAGE", image)];
     cluster::apply(node, &format!("{NAME}.yaml"), &values)?;
     cluster::rolled_out(node, "default", &format!("deployment/{NAME}"))?;
     let selector = format!("--selector=app={NAME}");
@@ -97,37 +128,67 @@ pub(crate) fn measure(node: &Node) -> anyhow::Result<Vec<Line>> {
         }
         Ok(())
     })?;
-    let log = fs::read_to_string(node.log("kubelet")).context("cannot read the kubelet's log")?;
-    pods.iter()
-        .map(|(name, _)| line(name, &traces[name], &log))
-        .collect()
+    // A start that the kubelet has not noted yet it notes when the pod is deleted.
+    node.space.run(&["kubectl", "delete", "deployment", NAME])?;
+    let mut log = String::new();
+    patience::until("the kubelet's word of all pods", Duration::from_mins(1), || {
+        log = fs::read_to_string(node.log("kubelet")).context("cannot read the kubelet's log")?;
+        pods.iter()
+            .try_for_each(|(name, _)| observed(&log, name).map(drop))
+    })?;
+    let after = sli(node)?;
+    let lines = pods.iter().map(|(name, _)| line(name, &traces[name], &log));
+    Ok(Starts {
+        lines: lines.collect::<anyhow::Result<_>>()?,
+        metric: Sli {
+            count: after.count - before.count,
+            sum: after.sum - before.sum,
+        },
+    })
 }
 
-/// Takes the Deployment away again.
-pub(crate) fn clear(node: &Node) -> anyhow::Result<()> {
-    node.space.run(&["kubectl", "delete", "deployment", NAME])?;
-    Ok(())
+fn sli(node: &Node) -> anyhow::Result<Sli> {
+    let path = format!("/api/v1/nodes/{}/proxy/metrics", node.name());
+    let metrics = node.space.run(&["kubectl", "get", "--raw", &path])?;
+    let value = |of| {
+        scrape::sum(
+            &metrics,
+            &format!("kubelet_pod_start_sli_duration_seconds_{of}"),
+            &[],
+        )
+    };
+    Ok(Sli {
+        count: value("count"),
+        sum: value("sum"),
+    })
 }
 
 /// For a program to read.
-pub(crate) fn as_json(lines: &[Line]) -> Value {
-    let pair = |pair: Pair| json!({ "kubelet": pair.kubelet, "trace": pair.trace, "agrees": pair.agrees() });
-    lines
-        .iter()
-        .map(|line| {
-            json!({
-                "pod": line.pod, "faults": line.faults, "rounding": line.rounding,
-                "end_to_end": pair(line.end_to_end), "sli": pair(line.sli),
-            })
+pub(crate) fn as_json(starts: &Starts) -> Value {
+    let of = |line: &Line| {
+        let pair = |pair: Pair| json!({ "kubelet": pair.kubelet, "trace": pair.trace, "verdict": format!("{:?}", line.verdict(pair)) });
+        json!({
+            "pod": line.pod, "faults": line.faults, "rounding": line.rounding, "lag": line.lag,
+            "end_to_end": pair(line.end_to_end), "sli": pair(line.sli),
         })
-        .collect()
+    };
+    let lines: Vec<Value> = starts.lines.iter().map(of).collect();
+    json!({ "starts": lines, "metric": { "count": starts.metric.count, "sum": starts.metric.sum } })
+}
+
+/// The kubelet's line of a pod.
+fn observed<'a>(log: &'a str, pod: &str) -> anyhow::Result<&'a str> {
+    let subject = format!("pod=\"default/{pod}\"");
+    let mut lines = log.lines();
+    lines
+        .find(|line| line.contains("Observed pod startup duration") && line.contains(&subject))
+        .with_context(|| format!("the kubelet says nothing of {pod}"))
 }
 
 fn line(name: &str, trace: &Value, log: &str) -> anyhow::Result<Line> {
-    let subject = format!("pod=\"default/{name}\"");
-    let mut lines = log.lines();
-    let observed =
-        lines.find(|line| line.contains("Observed pod startup duration") && line.contains(&subject));
+    let observed = observed(log, name)?;
+    let logged = |key| field(observed, key).with_context(|| format!("no {key} in `{observed}`"));
+    let instant = |key| instant(observed, key).with_context(|| format!("no {key} in `{observed}`"));
     let root = root(trace).context("no root")?;
     let said = |key: &str| {
         tag(root, key)
@@ -135,19 +196,19 @@ fn line(name: &str, trace: &Value, log: &str) -> anyhow::Result<Line> {
             .with_context(|| format!("the root of {name}'s trace has no {key}: {root}"))
     };
     let rounding = said("innerspan.pod_start.creation_rounding")?;
-    let pair = |logged: &str, ours: &str| -> anyhow::Result<Pair> {
-        let kubelet = observed
-            .map(|line| field(line, logged).with_context(|| format!("no {logged} in `{line}`")))
-            .transpose()?;
-        let trace = said(ours)? + rounding;
-        Ok(Pair { kubelet, trace })
-    };
     Ok(Line {
         pod: name.to_owned(),
         faults: faults(trace),
-        end_to_end: pair("podStartE2EDuration", "innerspan.pod_start.end_to_end")?,
-        sli: pair("podStartSLOduration", "innerspan.pod_start.sli")?,
+        end_to_end: Pair {
+            kubelet: logged("podStartE2EDuration")?,
+            trace: said("innerspan.pod_start.end_to_end")? + rounding,
+        },
+        sli: Pair {
+            kubelet: logged("podStartSLOduration")?,
+            trace: said("innerspan.pod_start.sli")? + rounding,
+        },
         rounding,
+        lag: instant("watchObservedRunningTime")? - instant("observedRunningTime")?,
     })
 }
 
@@ -167,6 +228,13 @@ fn field(line: &str, key: &str) -> Option<f64> {
         Ok(number) => Some(number),
         Err(_) => go_duration(word),
     }
+}
+
+/// Seconds on the monotonic clock, which Go writes after the time of day: `2026-11-28 20:05:04 +0000 UTC m=+51.335`.
+fn instant(line: &str, key: &str) -> Option<f64> {
+    let (_, rest) = line.split_once(&format!(" {key}=\""))?;
+    let (time, _) = rest.split_once('"')?;
+    time.split_once("m=+")?.1.parse().ok()
 }
 
 /// `1m2.5s`, `350ms`
@@ -249,11 +317,36 @@ mod tests {
     #[test]
     fn the_kubelets_words_are_numbers() {
         let line = "I1 \"Observed pod startup duration\" pod=\"default/a\" podStartSLOduration=0.85 \
-                    podStartE2EDuration=\"1m1.25s\" totalImagesPullingTime=\"400ms\"";
+                    podStartE2EDuration=\"1m1.25s\" totalImagesPullingTime=\"400ms\" \
+                    observedRunningTime=\"2026-11-28 20:05:04.8 +0000 UTC m=+51.5\" \
+                    watchObservedRunningTime=\"2026-11-28 20:05:05.1 +0000 UTC m=+51.75\"";
         assert_eq!(field(line, "podStartSLOduration"), Some(0.85));
         assert_eq!(field(line, "podStartE2EDuration"), Some(61.25));
         assert_eq!(field(line, "totalImagesPullingTime"), Some(0.4));
         assert_eq!(field(line, "nothing"), None);
+        assert_eq!(instant(line, "observedRunningTime"), Some(51.5));
+        assert_eq!(instant(line, "watchObservedRunningTime"), Some(51.75));
+    }
+
+    #[test]
+    fn a_difference_is_held_against_the_lag_of_the_kubelets_watch() {
+        let verdict = |kubelet, trace| {
+            let pair = Pair { kubelet, trace };
+            let line = Line {
+                pod: String::new(),
+                faults: Vec::new(),
+                end_to_end: pair,
+                sli: pair,
+                rounding: 0.0,
+                lag: 0.5,
+            };
+            line.verdict(pair)
+        };
+        assert_eq!(verdict(10.0, 10.19), Verdict::Agrees);
+        assert_eq!(verdict(10.0, 9.5), Verdict::Lags);
+        assert_eq!(verdict(10.0, 9.2), Verdict::Differs);
+        assert_eq!(verdict(10.0, 10.5), Verdict::Differs);
+        assert_eq!(verdict(0.5, 0.515), Verdict::Agrees);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::{
     history::History,
     identity,
     known::Known,
+    latency,
     render::Title,
     restart, start, stop,
     tree::{Evidence, Told},
@@ -145,7 +146,7 @@ impl Plot {
     /// What the root of this kind says besides whose it is.
     pub(super) fn attributes(&self, told: &Told, known: &Known) -> Vec<Attribute> {
         match self {
-            Self::Start => start::totals(told, &known.history),
+            Self::Start => latency::totals(told, &known.history),
             Self::Stop { .. } => Vec::new(),
             Self::Restart { container, run, .. } => vec![
                 (attr::K8S_CONTAINER_NAME.into(), (&**container).into()),

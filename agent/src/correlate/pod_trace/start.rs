@@ -5,13 +5,13 @@
 
 use super::{
     history::History,
+    latency,
     phase::{Phase, Sighting},
-    render::seconds,
     tree::{Evidence, Times, Told, Tree, said},
     work::{Deed, Verb},
 };
 use crate::model::{
-    attr::{self, Attribute, Value},
+    attr,
     pod::{Pod, Role, State},
     time::{Nanos, Wall},
 };
@@ -33,7 +33,7 @@ pub(super) fn tell(evidence: &Evidence<'_>) -> Told {
     start.notice();
     start.waits();
     start.status_writes();
-    let excluded = start.excluded();
+    let excluded = latency::excluded(&start.0);
     Told {
         excluded,
         ..start.0.finish()
@@ -76,25 +76,6 @@ pub(super) fn reasons(told: &Told, history: &History) -> Vec<String> {
     let unscheduled = told.phases.iter().any(no_node) && !said.iter().any(|reason| reason == UNSCHEDULABLE);
     let unscheduled = unscheduled.then(|| UNSCHEDULABLE.to_owned());
     unscheduled.into_iter().chain(said).collect()
-}
-
-/// How long it took: to the first instant at which all containers were seen running, and the same as SIG Scalability's
-/// pod startup latency counts it.
-pub(super) fn totals(told: &Told, history: &History) -> Vec<Attribute> {
-    let (begun, end) = told.times;
-    let (Some(started), Some(pod)) = (history.started().filter(|at| *at <= end), history.pod()) else {
-        return Vec::new();
-    };
-    let whole = started.count().saturating_sub(begun.count());
-    let counted = whole.saturating_sub(told.excluded);
-    let rounded = begun.count().saturating_sub(pod.created.count());
-    [
-        (attr::INNERSPAN_POD_START_END_TO_END, whole),
-        (attr::INNERSPAN_POD_START_SLI, counted),
-        ("innerspan.pod_start.creation_rounding", rounded),
-    ]
-    .map(|(key, nanoseconds)| (key.into(), Value::Number(seconds(nanoseconds))))
-    .into()
 }
 
 struct Start<'a>(Tree<'a>);
@@ -406,38 +387,5 @@ impl<'a> Start<'a> {
         for write in writes.iter().take(MAX_STATUS_WRITES) {
             self.0.write("status", write);
         }
-    }
-
-    /// Nanoseconds in which images were pulled or containers ran that had to end first: no part of the pod startup
-    /// latency that SIG Scalability defines. A pull that failed goes on until the image is there, as the kubelet counts.
-    fn excluded(&self) -> u64 {
-        let there: Vec<_> = self
-            .0
-            .seen(Deed::Image)
-            .iter()
-            .filter(|image| !image.failed())
-            .map(Sighting::end)
-            .collect();
-        let phases = self.0.phases.iter();
-        let mut times: Vec<(u64, u64)> = phases
-            .filter(|phase| matches!(phase.name, "pull" | "init"))
-            .map(|phase| {
-                let is_over = phase.error.is_none();
-                let until = there.iter().copied().filter(|at| *at >= phase.end).min();
-                let end = if is_over {
-                    phase.end
-                } else {
-                    until.unwrap_or(self.0.times.1)
-                };
-                (phase.start.count(), end.count())
-            })
-            .collect();
-        times.sort_unstable();
-        let (mut sum, mut until) = (0, 0);
-        for (start, end) in times {
-            sum += end.saturating_sub(start.max(until));
-            until = until.max(end);
-        }
-        sum
     }
 }

@@ -121,13 +121,16 @@ pod start 100..1780
     );
 }
 
+/// What the root says.
+fn said(script: &Script, key: &str) -> String {
+    let spans = Node::new().run(&script.in_order(3));
+    let attribute = spans[0].attributes.iter().find(|(known, _)| **known == *key);
+    format!("{:?}", attribute.unwrap().1)
+}
+
 #[test]
 fn the_totals_are_those_of_the_startup_latency_sli() {
-    let spans = Node::new().run(&complete(POD).in_order(3));
-    let said = |key: &str| {
-        let attribute = spans[0].attributes.iter().find(|(known, _)| **known == *key);
-        format!("{:?}", attribute.unwrap().1)
-    };
+    let said = |key: &str| said(&complete(POD), key);
     assert_eq!(said("innerspan.pod_start.end_to_end"), "Number(1.68)");
     assert_eq!(said("innerspan.pod_start.sli"), "Number(1.49)");
     assert_eq!(said("innerspan.pod_start.creation_rounding"), "Number(0.1)");
@@ -219,14 +222,15 @@ pod start 0..8000
 fn an_image_that_was_not_there_was_pulled_whoever_asked_the_runtime() {
     let ours: &[(&str, &str)] = &[UID, NAME, NAMESPACE];
     let image = &[UID, NAME, NAMESPACE, ("container.image.name", "image:1")];
+    let script = Script::of(POD)
+        .seen(160, |_| {})
+        .call("kubelet SyncPod", (170, 900), ours)
+        .inner(1, "kubelet EnsureImageExists", (200, 201), image)
+        .inner(2, "kubelet EnsureImageExists", (300, 400), image)
+        .inner(1, "kubelet pullImage", (310, 390), &[UID])
+        .seen(1780, ready);
     check(
-        &Script::of(POD)
-            .seen(160, |_| {})
-            .call("kubelet SyncPod", (170, 900), ours)
-            .inner(1, "kubelet EnsureImageExists", (200, 201), image)
-            .inner(2, "kubelet EnsureImageExists", (300, 400), image)
-            .inner(1, "kubelet pullImage", (310, 390), &[UID])
-            .seen(1780, ready),
+        &script,
         "\
 pod start 0..1780
   notice 160..170
@@ -235,4 +239,6 @@ pod start 0..1780
     pull 300..400
 ",
     );
+    // To look whether it is there is part of the start.
+    assert_eq!(said(&script, "innerspan.pod_start.sli"), "Number(1.7)");
 }
