@@ -190,9 +190,8 @@ fn demonstrate(node: &Node, native: Native) -> anyhow::Result<()> {
     println!();
     print::account(&account);
     println!(
-        "\nThe components of {} sent to innerspan on its loopback (4317, 4318), innerspan to {}, and the \
+        "\nThe components of each node sent to innerspan on its loopback (4317, 4318), innerspan to {}, and the \
          collector to {} and to Jaeger.",
-        node.name(),
         agent::ENDPOINT,
         node.space.ground.dir.join(recorder::FILE).display()
     );
@@ -205,8 +204,9 @@ fn demonstrate(node: &Node, native: Native) -> anyhow::Result<()> {
 
 /// What the agent of a running lab shows of itself; none without a lab.
 pub(crate) fn agent_metrics() -> anyhow::Result<Option<String>> {
-    let node = Node::find(&ground()?, 1);
-    node.map(|node| account::metrics(&node)).transpose()
+    let ground = ground()?;
+    let node = Node::find(&ground, 1);
+    node.map(|_| account::metrics(&ground)).transpose()
 }
 
 fn node(ground: &Ground) -> anyhow::Result<Node> {

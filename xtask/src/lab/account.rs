@@ -13,12 +13,15 @@ use serde_json::{Value, json};
 use super::{
     capture,
     node::{self, Node},
-    patience, recorder, spans, twins,
+    patience, recorder,
+    space::Ground,
+    spans, twins,
 };
 use crate::scrape::total;
 
 /// The agent's port for /metrics.
 const ADMIN: u16 = 9464;
+const RECEIVED: &str = "innerspan_export_items_received_total";
 
 /// The components that trace natively, as the agent names them, with their `service.name`.
 pub(crate) const COMPONENTS: [(&str, &str); 4] = [
@@ -55,20 +58,33 @@ pub(crate) struct Account {
     pub(crate) refused: u64,
 }
 
-/// Waits until every component has found the agent: they start before it, and gRPC tries a port that was
+/// What runs on every node, by `service.name`; the others run on the first.
+const EVERYWHERE: [&str; 2] = ["containerd", "kubelet"];
+
+/// Waits until every component has found its agent: they start before it, and gRPC tries a port that was
 /// closed again only after up to two minutes.
-pub(crate) fn await_components(node: &Node) -> anyhow::Result<()> {
-    patience::until("spans of all four components", Duration::from_mins(4), || {
-        let account = take(node)?;
-        match account
-            .lines
-            .iter()
-            .find(|(component, line)| **component != OWN && line.received == 0)
-        {
-            Some((component, _)) => bail!("none of {component} yet"),
-            None => Ok(()),
-        }
+pub(crate) fn await_components(ground: &Ground) -> anyhow::Result<()> {
+    patience::until("spans of all components", Duration::from_mins(4), || {
+        on_each(ground, |node, metrics| {
+            for (component, service) in COMPONENTS {
+                let labels = [r#"signal="traces""#, &format!(r#"component="{component}""#)];
+                if runs_on(node, service) && total(metrics, RECEIVED, &labels) == 0 {
+                    bail!("none of {component} on {} yet", node.name());
+                }
+            }
+            Ok(())
+        })
     })
+}
+
+fn runs_on(node: &Node, service: &str) -> bool {
+    node.number == 1 || EVERYWHERE.contains(&service)
+}
+
+/// Looks at what the agent of each node shows.
+fn on_each(ground: &Ground, look: impl Fn(&Node, &str) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let mut nodes = Node::all(ground).into_iter();
+    nodes.try_for_each(|node| look(&node, &of_agent(&node)?))
 }
 
 /// After its start the agent leaves what components may report themselves to them, until they had the time to.
@@ -84,23 +100,27 @@ const TRACED: [&str; 6] = [
     "kubelet",
 ];
 
-/// Waits until the agent has its probes in every component, and in all functions of its catalogue.
-pub(crate) fn await_traced(node: &Node) -> anyhow::Result<()> {
+/// Waits until every agent has its probes in every component, and in all functions of its catalogue.
+pub(crate) fn await_traced(ground: &Ground) -> anyhow::Result<()> {
     patience::until("probes in all components", Duration::from_mins(1), || {
-        let metrics = metrics(node)?;
-        let is_traced = |service: &&str| {
-            let label = format!(r#"service="{service}""#);
-            total(&metrics, "innerspan_ingest_go_processes", &[&label]) > 0
-        };
-        if let Some(service) = TRACED.iter().find(|service| !is_traced(service)) {
-            bail!("none in {service} yet");
-        }
-        match total(&metrics, "innerspan_ingest_go_functions", &[r#"state="missing""#]) {
-            0 => Ok(()),
-            missing => bail!(
-                "{missing} functions of the catalogue are not traced: the agent's log says which and why"
-            ),
-        }
+        on_each(ground, |node, metrics| {
+            let is_traced = |service: &&&str| {
+                let label = format!(r#"service="{service}""#);
+                total(metrics, "innerspan_ingest_go_processes", &[&label]) > 0
+            };
+            let mut services = TRACED.iter().filter(|service| runs_on(node, service));
+            if let Some(service) = services.find(|service| !is_traced(service)) {
+                bail!("none in {service} of {} yet", node.name());
+            }
+            match total(metrics, "innerspan_ingest_go_functions", &[r#"state="missing""#]) {
+                0 => Ok(()),
+                missing => bail!(
+                    "{missing} functions of the catalogue are not traced: the log of the agent on {} says which \
+                     and why",
+                    node.name()
+                ),
+            }
+        })
     })
 }
 
@@ -113,7 +133,7 @@ pub(crate) fn take(node: &Node) -> anyhow::Result<Account> {
     } else {
         None
     };
-    let metrics = metrics(node)?;
+    let metrics = metrics(&node.space.ground)?;
     let arrived = spans::of(&recorder::read(&dir.join(recorder::FILE))?);
     let repeated = twins::find(&arrived)
         .iter()
@@ -140,7 +160,7 @@ pub(crate) fn take(node: &Node) -> anyhow::Result<Account> {
                     .as_ref()
                     .filter(|_| component != OWN)
                     .map(|sent| of(sent, service)),
-                received: total("innerspan_export_items_received_total"),
+                received: total(RECEIVED),
                 exported: total("innerspan_export_items_exported_total"),
                 dropped: total("innerspan_export_items_dropped_total"),
                 held: total("innerspan_export_items_held"),
@@ -189,11 +209,16 @@ pub(crate) fn as_json(account: &Account) -> Value {
     json!({ "components": lines, "repeated": account.repeated, "refused": account.refused })
 }
 
-pub(crate) fn metrics(node: &Node) -> anyhow::Result<String> {
+/// What all agents show of themselves, one after another.
+pub(crate) fn metrics(ground: &Ground) -> anyhow::Result<String> {
+    Node::all(ground).iter().map(of_agent).collect()
+}
+
+fn of_agent(node: &Node) -> anyhow::Result<String> {
     let server = SocketAddr::from((node::address(node.number), ADMIN));
     node.space
         .fetch(server, "/metrics")
-        .context("cannot read the agent's metrics")
+        .with_context(|| format!("cannot read the metrics of the agent on {}", node.name()))
 }
 
 /// Different spans of each service on the loopback.

@@ -18,17 +18,21 @@ const NAMESPACE: &str = "innerspan";
 /// Where the agent finds the collector: the one value that its chart asks for.
 pub(crate) const ENDPOINT: &str = "http://collector.observability:4317";
 
-/// Its own command line, in its own container: what it was, and what it said.
-pub(crate) fn ask(node: &Node, arguments: &[&str]) -> anyhow::Result<(String, String)> {
+/// The command line of a node's agent, in its own container: what it was, and what it said.
+pub(crate) fn ask(node: &Node, of: &str, arguments: &[&str]) -> anyhow::Result<(String, String)> {
+    let selector = format!("--field-selector=spec.nodeName={of}");
     let words = [
         "kubectl",
         "-n",
         NAMESPACE,
-        "exec",
-        "daemonset/innerspan",
-        "--",
-        "/innerspan",
+        "get",
+        "pods",
+        &selector,
+        "--output=name",
     ];
+    let pods = node.space.run(&words)?;
+    let pod = pods.lines().next().with_context(|| format!("no agent on {of}"))?;
+    let words = ["kubectl", "-n", NAMESPACE, "exec", pod, "--", "/innerspan"];
     let words = [&words, arguments].concat();
     Ok((words.join(" "), node.space.run(&words)?))
 }

@@ -17,7 +17,7 @@ use nix::{
 
 use super::{
     account, agent, capture, cluster, host, images,
-    node::Node,
+    node::{self, Node},
     patience::{self, Interrupted},
     space::Ground,
     world,
@@ -28,7 +28,10 @@ pub(crate) struct Options {
     /// Whether the components trace natively.
     #[arg(long, value_enum, default_value_t = Native::On)]
     pub(crate) native: Native,
-    /// Keep the packets between components and agent in target/lab/capture.pcap.
+    /// Nodes beside the one that has the control plane.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, value_parser = clap::value_parser!(u8).range(..=i64::from(node::MAX_WORKERS)))]
+    workers: u8,
+    /// Keep the packets between components and the first node's agent in target/lab/capture.pcap.
     #[arg(long)]
     capture: bool,
     /// A value for the chart, as in `helm --set`.
@@ -87,29 +90,38 @@ pub(crate) fn up(ground: &Ground, options: &Options) -> anyhow::Result<Node> {
         world::push(&world, &crane, image)?;
     }
     agent::push(&world, &crane, &agent)?;
-    say("node 1: containerd");
-    let node = Node::start(&world, 1)?;
-    if options.native == Native::On {
-        node.trace()?;
-    }
-    if options.capture {
-        node.capture(capture::FILTER)?;
-    }
-    node.start_containerd()?;
+    let start = |number| {
+        say(&format!("node {number}: containerd"));
+        let node = Node::start(&world, number)?;
+        if options.native == Native::On {
+            node.trace()?;
+        }
+        if options.capture && number == 1 {
+            node.capture(capture::FILTER)?;
+        }
+        node.start_containerd()?;
+        anyhow::Ok(node)
+    };
+    let node = start(1)?;
     say("node 1: kubeadm init");
     cluster::init(&node)?;
     say("kube-proxy and CoreDNS");
     cluster::wait_for_addons(&node)?;
     say("the collector, and Jaeger behind it");
     cluster::install_observability(&node)?;
+    for number in 2..options.workers + 2 {
+        let worker = start(number)?;
+        say(&format!("node {number}: kubeadm join"));
+        cluster::join(&node, &worker)?;
+    }
     say("innerspan");
     agent::install(&node, &options.settings)?;
     say("probes in all components");
-    account::await_traced(&node)?;
+    account::await_traced(ground)?;
     match options.native {
         Native::On => {
-            say("spans of all four components that trace natively");
-            account::await_components(&node)?;
+            say("spans of all components that trace natively");
+            account::await_components(ground)?;
         }
         Native::Off => {
             say("the time in which the agent listens whether components trace natively");

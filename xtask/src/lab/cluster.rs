@@ -12,7 +12,7 @@ use super::{
 };
 use crate::place;
 
-/// `kubeadm init` and the kubelet together, because each waits for the other.
+/// `kubeadm init` on the first node.
 pub(crate) fn init(node: &Node) -> anyhow::Result<()> {
     let components = &node.space.ground.components;
     let config = node.dir().join("etc/kubernetes/kubeadm.yaml");
@@ -28,20 +28,53 @@ pub(crate) fn init(node: &Node) -> anyhow::Result<()> {
             ("COREDNS", components.version("coredns")),
         ],
     )?;
-    let words = ["kubeadm", "init", "--config=/etc/kubernetes/kubeadm.yaml"];
+    kubeadm(node, "init")?;
+    await_ready(node, node)
+}
+
+/// `kubeadm join` on another node.
+pub(crate) fn join(first: &Node, node: &Node) -> anyhow::Result<()> {
+    let told = first
+        .space
+        .run(&["kubeadm", "token", "create", "--print-join-command"])?;
+    let after = |flag: &str| {
+        let mut words = told.split_ascii_whitespace();
+        words
+            .find(|word| *word == flag)
+            .and_then(|_| words.next())
+            .with_context(|| format!("kubeadm's way to join has no {flag}: {told}"))
+    };
+    template::install(
+        &lab("kubeadm-join.yaml"),
+        &node.dir().join("etc/kubernetes/kubeadm.yaml"),
+        &[
+            ("NODE_NAME", &node.name()),
+            ("NODE_ADDRESS", &node::address(node.number).to_string()),
+            ("CONTROL_PLANE", &node::address(first.number).to_string()),
+            ("TOKEN", after("--token")?),
+            ("CA_HASH", after("--discovery-token-ca-cert-hash")?),
+        ],
+    )?;
+    kubeadm(node, "join")?;
+    await_ready(first, node)
+}
+
+/// A verb of kubeadm and the kubelet together, because each waits for the other.
+fn kubeadm(node: &Node, verb: &str) -> anyhow::Result<()> {
+    let words = ["kubeadm", verb, "--config=/etc/kubernetes/kubeadm.yaml"];
     let (kubelet, kubeadm) = thread::scope(|scope| {
         let kubelet = scope.spawn(|| node.start_kubelet());
         let kubeadm = node.space.run_within(&words, Duration::from_mins(5));
         (kubelet.join(), kubeadm)
     });
     kubeadm.map_err(|fault| fault.context(patience::tail(&node.log("kubelet"))))?;
-    kubelet.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-    wait(
-        node,
-        &["--for=condition=Ready", "node", "--all"],
-        Duration::from_mins(2),
-    )
-    .map_err(|fault| fault.context(patience::tail(&node.log("kubelet"))))
+    kubelet.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+fn await_ready(first: &Node, node: &Node) -> anyhow::Result<()> {
+    let words = ["--for=condition=Ready", "node", &node.name()];
+    wait(first, &words, Duration::from_mins(2))
+        .map_err(|fault| fault.context(patience::tail(&node.log("kubelet"))))
 }
 
 /// Waits for the addons that kubeadm installs.

@@ -19,10 +19,19 @@ use super::{
     starts, world,
 };
 
+/// The node on which the pod starts: the last one, so that the control plane is elsewhere if it can be.
+fn host(node: &Node) -> anyhow::Result<String> {
+    let nodes = Node::all(&node.space.ground);
+    nodes.last().map(Node::name).context("the lab has no node")
+}
+
 /// Starts a Deployment and waits until its pod is Ready; returns the pod's name.
 pub(crate) fn start(node: &Node) -> anyhow::Result<String> {
-    let image = format!("{}/demo:1", world::REGISTRY);
-    cluster::apply(node, "demo/deployment.yaml", &[("IMAGE", image)])?;
+    let values = [
+        ("IMAGE", format!("{}/demo:1", world::REGISTRY)),
+        ("NODE", host(node)?),
+    ];
+    cluster::apply(node, "demo/deployment.yaml", &values)?;
     cluster::rolled_out(node, "default", "deployment/demo")?;
     let words = ["kubectl", "get", "pods", "--selector=app=demo", "--output=name"];
     let pods = node.space.run(&words)?;
@@ -96,7 +105,7 @@ pub(crate) fn show_start(node: &Node, pod: &str, native: Native) -> anyhow::Resu
         Native::On => &["trace", name.as_str()][..],
         Native::Off => &["trace", name.as_str(), "--calls"],
     };
-    let (command, picture) = agent::ask(node, words)?;
+    let (command, picture) = agent::ask(node, &host(node)?, words)?;
     println!("\n$ {command}\n{picture}");
     Ok(())
 }

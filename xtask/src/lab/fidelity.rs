@@ -44,8 +44,8 @@ pub(crate) struct Line {
 pub(crate) fn measure(node: &Node) -> anyhow::Result<Vec<Line>> {
     let modes = COMPONENTS.map(|(_, service)| format!("config.correlate.calls.modes.{service}=always"));
     agent::with(node, &modes, || {
-        account::await_traced(node)?;
-        account::await_components(node)?;
+        account::await_traced(&node.space.ground)?;
+        account::await_components(&node.space.ground)?;
         let begin = now(node)?;
         churn(node)?;
         let end = now(node)?;

@@ -27,6 +27,9 @@ const PATCHES: &str = "kubernetes/patches";
 const KUBELET_ADDITIONS: &str = "kubernetes/kubelet.conf.d";
 const CONTAINERD_ENVIRONMENT: &str = "default/containerd";
 
+/// Nodes beside the first.
+pub(crate) const MAX_WORKERS: u8 = 9;
+
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
     pub(crate) number: u8,
@@ -56,6 +59,13 @@ impl Node {
     pub(crate) fn find(ground: &Ground, number: u8) -> Option<Self> {
         let space = ground.find(&system(number), 3)?;
         Some(Self { number, space })
+    }
+
+    /// All nodes of a lab that is up: the first has the control plane.
+    pub(crate) fn all(ground: &Ground) -> Vec<Self> {
+        (1..=MAX_WORKERS + 1)
+            .map_while(|number| Self::find(ground, number))
+            .collect()
     }
 
     /// Starts the node's namespaces, network and files, but no process of Kubernetes.

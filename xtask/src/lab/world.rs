@@ -1,4 +1,4 @@
-//! What surrounds the nodes: a bridge, the image registry, and the recorder of spans.
+//! What surrounds the nodes: a bridge that routes between them, the image registry, and the recorder of spans.
 //!
 //! In: the images to serve. Out: the outer space, with one address on the bridge. It has no way
 //! out to the machine's own network, and it does not know how many nodes there are.
@@ -30,6 +30,8 @@ pub(crate) fn start(ground: &Ground, crane: &Path) -> anyhow::Result<Space> {
         &["ip", "link", "add", "lab0", "type", "bridge"],
         &["ip", "address", "add", &address, "dev", "lab0"],
         &["ip", "link", "set", "lab0", "up"],
+        // From one node's pods to another's.
+        &["sysctl", "-q", "-w", "net.ipv4.ip_forward=1"],
     ] {
         world.run(words)?;
     }

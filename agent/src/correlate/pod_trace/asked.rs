@@ -32,12 +32,17 @@ pub struct Candidate<'a> {
 }
 
 impl Trace {
+    /// The name of its root.
+    pub(super) fn story(&self) -> &str {
+        self.spans.first().map_or("", |root| &root.name)
+    }
+
     fn candidate(&self) -> Candidate<'_> {
         Candidate {
             pod: self.pod,
             namespace: &self.namespace,
             name: &self.name,
-            story: self.spans.first().map_or("", |root| &root.name),
+            story: self.story(),
         }
     }
 

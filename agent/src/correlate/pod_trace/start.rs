@@ -160,8 +160,17 @@ impl<'a> Start<'a> {
     }
 
     fn notice(&mut self) {
-        // Word of it goes out before whoever bound it has the answer.
-        let bound = self.phases("bind").map(|phase| phase.end).min();
+        // Word of it goes out once it is stored, before whoever bound it has the answer.
+        let phases = &self.0.phases;
+        let is_bind = |phase: &Phase| {
+            let whole = phase.parent.map_or(phase, |parent| &phases[parent]);
+            whole.name == "bind"
+        };
+        let bound = phases
+            .iter()
+            .filter(|phase| is_bind(phase))
+            .map(|phase| phase.end)
+            .min();
         let heard = self.0.evidence.history.first_heard();
         let since = bound.into_iter().chain(heard).min();
         let sync = self.phases("sync").map(|phase| phase.start).min();

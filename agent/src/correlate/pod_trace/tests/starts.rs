@@ -104,7 +104,7 @@ pod start 100..1780
     binding cycle 140..160
   bind 142..158
     etcd txn 144..156
-  notice 158..170
+  notice 156..170
   sync 170..900
     volumes 180..300
     kuberuntime.SyncPod 310..890
