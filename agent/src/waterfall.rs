@@ -55,6 +55,7 @@ struct Title {
     /// In seconds.
     end_to_end: Option<f64>,
     sli: Option<f64>,
+    rounding: Option<f64>,
     held_up_by: Option<String>,
     incomplete: Option<String>,
 }
@@ -154,6 +155,11 @@ impl Waterfall {
                 Duration::of_seconds(whole),
                 Duration::of_seconds(sli)
             ));
+            if self.title.rounding.is_none() {
+                remarks.push(
+                    "counted from a time stamp that is up to 1 s early: this node did not see the pod's creation".to_owned(),
+                );
+            }
         }
         let more = [
             ("held up by", &self.title.held_up_by),
@@ -252,6 +258,7 @@ impl Title {
             error: error(root),
             end_to_end: seconds(attr::INNERSPAN_POD_START_END_TO_END),
             sli: seconds(attr::INNERSPAN_POD_START_SLI),
+            rounding: seconds(attr::INNERSPAN_POD_START_CREATION_ROUNDING),
             held_up_by: said(attr::INNERSPAN_HELD_UP_BY),
             incomplete: said(attr::INNERSPAN_INCOMPLETE),
         }

@@ -88,6 +88,9 @@ pub const INNERSPAN_OWNER_KIND: &str = "innerspan.owner.kind";
 pub const INNERSPAN_PHASE: &str = "innerspan.phase";
 /// What is told of a pod: its start, its stop, or the restart of a container.
 pub const INNERSPAN_STORY: &str = "innerspan.story";
+/// Seconds by which a pod's creation time stamp, which has whole seconds, is before the write that made it; absent if
+/// that write was not seen, so that everything is counted from the stamp.
+pub const INNERSPAN_POD_START_CREATION_ROUNDING: &str = "innerspan.pod_start.creation_rounding";
 /// Seconds from the creation of a pod until all its containers were seen running.
 pub const INNERSPAN_POD_START_END_TO_END: &str = "innerspan.pod_start.end_to_end";
 /// The same without pulls of images and init containers: SIG Scalability's pod startup latency.

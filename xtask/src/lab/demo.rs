@@ -72,17 +72,16 @@ pub(crate) fn show_start(node: &Node, pod: &str, native: Native) -> anyhow::Resu
     let words = ["kubectl", "get", "pod", pod, "--output=jsonpath={.metadata.uid}"];
     let id = node.space.run(&words)?.replace('-', "");
     let what = format!("the whole trace {id} of pod {pod}'s start at the collector");
+    let host = host(node)?;
+    let mut phases = starts::phases(host != node.name());
+    phases.extend(["etcd txn", "observe"]);
     // It is written some seconds after the pod is Ready.
     let tree = patience::until(&what, Duration::from_mins(1), || {
         let arrived = spans::of(&recorder::read(&node.space.ground.dir.join(recorder::FILE))?);
         let of_start = |span: &&Span| hex(&span.trace) == id;
         let spans: Vec<Span> = arrived.iter().filter(of_start).cloned().collect();
-        let missing = |phase: &&&str| !spans.iter().any(|span| span.name == **phase);
-        if let Some(phase) = starts::PHASES
-            .iter()
-            .chain(&["etcd txn", "observe"])
-            .find(missing)
-        {
+        let missing = |phase: &&str| !spans.iter().any(|span| span.name == *phase);
+        if let Some(phase) = phases.iter().copied().find(missing) {
             bail!("no {phase} among {} spans", spans.len());
         }
         if native == Native::Off {
@@ -105,7 +104,7 @@ pub(crate) fn show_start(node: &Node, pod: &str, native: Native) -> anyhow::Resu
         Native::On => &["trace", name.as_str()][..],
         Native::Off => &["trace", name.as_str(), "--calls"],
     };
-    let (command, picture) = agent::ask(node, &host(node)?, words)?;
+    let (command, picture) = agent::ask(node, &host, words)?;
     println!("\n$ {command}\n{picture}");
     Ok(())
 }

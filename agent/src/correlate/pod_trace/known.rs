@@ -162,6 +162,7 @@ impl Known {
             history: &self.history,
             works,
             reconciles,
+            is_local: self.is_local(),
             now,
         }
     }

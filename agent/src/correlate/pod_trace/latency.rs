@@ -22,13 +22,15 @@ pub(super) fn totals(told: &Told, history: &History) -> Vec<Attribute> {
     let whole = started.count().saturating_sub(begun.count());
     let counted = whole.saturating_sub(told.excluded);
     let rounded = begun.count().saturating_sub(pod.created.count());
-    [
+    let totals = [
         (attr::INNERSPAN_POD_START_END_TO_END, whole),
         (attr::INNERSPAN_POD_START_SLI, counted),
-        ("innerspan.pod_start.creation_rounding", rounded),
-    ]
-    .map(|(key, nanoseconds)| (key.into(), Value::Number(seconds(nanoseconds))))
-    .into()
+    ];
+    let rounded = (rounded > 0).then_some((attr::INNERSPAN_POD_START_CREATION_ROUNDING, rounded));
+    let totals = totals.into_iter().chain(rounded);
+    totals
+        .map(|(key, nanoseconds)| (key.into(), Value::Number(seconds(nanoseconds))))
+        .collect()
 }
 
 /// Nanoseconds in which images were pulled or containers ran that had to end first: no part of that latency.

@@ -62,11 +62,24 @@ pub(super) fn creation<'a>(evidence: &'a Evidence<'_>) -> Option<Sighting<'a>> {
         })
 }
 
-/// When the pod was ready, or it was clear that it would not be, or now.
+/// When the pod was ready, or it was clear that it would not be, or now. Of a pod of another node only this is known:
+/// that it went on when the pod was bound.
 fn end(evidence: &Evidence<'_>) -> Nanos<Wall> {
     let history = evidence.history;
     let failed = || history.ended().into_iter().chain(history.deleted()).min();
-    history.ready().or_else(failed).unwrap_or(evidence.now)
+    let bound = || {
+        let bindings = [Deed::Request(Verb::Bind), Deed::BindingCycle].into_iter();
+        let bindings = bindings.flat_map(|deed| evidence.seen(deed, None));
+        bindings
+            .map(|seen| seen.end())
+            .max()
+            .filter(|_| !evidence.is_local)
+    };
+    history
+        .ready()
+        .or_else(failed)
+        .or_else(bound)
+        .unwrap_or(evidence.now)
 }
 
 /// What held the start up: what the pod's status said, and what it did not say where the pod was not on this node yet.

@@ -43,7 +43,11 @@ fn story(mut spans: Vec<Span>, root: &str) -> Vec<Span> {
 
 #[test]
 fn two_agents_write_one_tree() {
-    let script = starts::complete(POD);
+    let pod = &[("etcd.key", "/pods/default/POD")];
+    let owner = &[("k8s.namespace.name", "default"), ("k8s.replicaset.name", "web")];
+    let script = starts::complete(POD)
+        .call("apiserver GuaranteedUpdate etcd3", (5_000, 5_010), pod)
+        .call("kube-controller-manager syncReplicaSet", (90, 5_000), owner);
     let (control_plane, node): (Vec<_>, Vec<_>) = script.clone().apart(|service| {
         ["apiserver", "etcd", "kube-scheduler", "kube-controller-manager"].contains(&service)
     });
@@ -59,7 +63,10 @@ fn two_agents_write_one_tree() {
         names.sort();
         names
     };
-    assert_eq!(names(&together), names(&alone));
+    let mut expected = names(&alone);
+    // Only the pod's own node knows until when a write of the status belongs to the start.
+    expected.retain(|(name, _)| &**name != "status");
+    assert_eq!(names(&together), expected);
 }
 
 #[test]

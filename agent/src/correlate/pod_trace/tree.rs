@@ -25,6 +25,8 @@ pub(super) struct Evidence<'a> {
     pub(super) works: &'a [Work],
     /// What controllers did for the pod's owner, before it was made.
     pub(super) reconciles: &'a [&'a Work],
+    /// Whether the pod is on this node.
+    pub(super) is_local: bool,
     pub(super) now: Nanos<Wall>,
 }
 

@@ -125,7 +125,7 @@ pod start 100..1780
 fn said(script: &Script, key: &str) -> String {
     let spans = Node::new().run(&script.in_order(3));
     let attribute = spans[0].attributes.iter().find(|(known, _)| **known == *key);
-    format!("{:?}", attribute.unwrap().1)
+    attribute.map_or("nothing".to_owned(), |(_, value)| format!("{value:?}"))
 }
 
 #[test]
@@ -241,4 +241,5 @@ pod start 0..1780
     );
     // To look whether it is there is part of the start.
     assert_eq!(said(&script, "innerspan.pod_start.sli"), "Number(1.7)");
+    assert_eq!(said(&script, "innerspan.pod_start.creation_rounding"), "nothing");
 }
