@@ -40,6 +40,7 @@ fn every_span_of_a_real_cluster_is_accounted_for_and_nothing_is_left_behind() {
     account::a_full_queue_refuses_and_loses_nothing(&lab);
     calls::each_is_seen_as_the_component_sees_it(&lab);
     every_case_is_told_by_its_trace(&lab);
+    a_stop_tells_of_its_hook(&lab);
     fifty_starts_are_told_as_the_kubelet_has_them(&lab);
 
     first_process_killed(&lab);
@@ -110,6 +111,18 @@ fn every_case_is_told_by_its_trace(lab: &Lab) {
         let kept = fs::read_to_string(&golden).unwrap();
         assert_eq!(outline, kept, "{case}:\n{}", drawn(lab, case));
     }
+}
+
+/// The pod is that of the case `hooks`.
+fn a_stop_tells_of_its_hook(lab: &Lab) {
+    lab.told(&["kubectl", "delete", "pod", "hooks"]);
+    let words = "kubectl --namespace=innerspan exec ds/innerspan -- /innerspan trace hooks --story=stop";
+    let words: Vec<_> = words.split(' ').collect();
+    until("the trace of the stop of hooks", Duration::from_secs(30), || {
+        let drawn = lab.exec(&words);
+        let drawn = String::from_utf8_lossy(&drawn.stdout);
+        (drawn.contains("preStop") && drawn.contains("removed after")).then_some(())
+    });
 }
 
 /// The trace of a pod as its agent has it, for whoever has to find out what is wrong with it.

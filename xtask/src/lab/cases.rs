@@ -31,7 +31,7 @@ use Step::{Await, Event, Kubectl};
 
 const READY: Step = Await("condition=Ready");
 
-static CASES: [Case; 10] = [
+static CASES: [Case; 11] = [
     Case {
         name: "image-back-off",
         steps: &[Await(
@@ -76,6 +76,10 @@ static CASES: [Case; 10] = [
     },
     Case {
         name: "sidecar",
+        steps: &[READY],
+    },
+    Case {
+        name: "hooks",
         steps: &[READY],
     },
     Case {

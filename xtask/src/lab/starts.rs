@@ -157,6 +157,7 @@ pub(crate) fn measure(node: &Node) -> anyhow::Result<Starts> {
             .try_for_each(|(name, _)| observed(&log, name).map(drop))
     })?;
     let after = sli(node)?;
+    cluster::wait(node, &["--for=delete", "pod", &selector], Duration::from_mins(1))?;
     let lines = pods.iter().map(|(name, _)| line(name, &traces[name], &log));
     Ok(Starts {
         lines: lines.collect::<anyhow::Result<_>>()?,

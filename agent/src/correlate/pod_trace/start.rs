@@ -202,6 +202,7 @@ impl<'a> Start<'a> {
             ("pull", self.pulls()),
             ("create container", self.0.asked(Deed::CreateContainer)),
             ("start container", self.0.asked(Deed::StartContainer)),
+            ("postStart", self.0.seen(Deed::Hook)),
         ];
         let mut parts: Vec<_> = found
             .into_iter()

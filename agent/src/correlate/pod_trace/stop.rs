@@ -1,7 +1,7 @@
 //! Where did the time go between a pod's deletion and its removal?
 //!
-//! In: the pod's history and the work that was done for it. Out: the phases of its stop. What runs inside a container,
-//! such as a `preStop` hook, is the kubelet's waiting time here.
+//! In: the pod's history and the work that was done for it. Out: the phases of its stop. What a container does with the
+//! grace that it is given is the time of `stop container`.
 
 use super::{
     phase::{Phase, Sighting},
@@ -33,6 +33,7 @@ pub(super) fn tell(evidence: &Evidence<'_>, seen: Nanos<Wall>, gone: Option<Nano
         tree.add(Phase::of("clean up", None, sync));
     }
     let stops = [
+        ("preStop", tree.seen(Deed::Hook)),
         ("stop container", tree.asked(Deed::StopContainer)),
         ("stop sandbox", tree.asked(Deed::StopSandbox)),
     ];

@@ -57,6 +57,8 @@ pub(super) enum Deed {
     StartContainer,
     StopContainer,
     RemoveContainer,
+    /// What a container asks for after its start or before its end, `postStart` or `preStop`.
+    Hook,
     /// The shim and runc made a container.
     TaskCreate,
     /// The shim and runc started it.
@@ -109,6 +111,7 @@ impl Deed {
             "WaitForUnmount" => Self::Unmount,
             "EnsureImageExists" => Self::Image,
             "pullImage" => Self::Pull,
+            "lifecycle.Run" => Self::Hook,
             "status.syncPod" => Self::ReportStatus,
             "scheduleOnePod" => Self::Schedule,
             "schedulingCycle" => Self::SchedulingCycle,

@@ -21,14 +21,15 @@ fn a_stop_is_told_from_the_request_to_the_removal() {
         .native(1, delete, (90_000, 90_040), &[PATH])
         .seen(90_020, |pod| pod.deletion = Some(at(120_000)))
         .call("kubelet SyncTerminatingPod", (90_100, 92_000), OURS)
+        .call("kubelet lifecycle.Run", (90_120, 90_190), OURS)
         .inner(
-            1,
+            2,
             "kubelet client runtime.v1.RuntimeService/StopContainer",
             (90_200, 91_500),
             &[("container.id", "c1")],
         )
         .inner(
-            2,
+            3,
             "kubelet client runtime.v1.RuntimeService/StopPodSandbox",
             (91_600, 91_900),
             &[("sandbox.id", "s1")],
@@ -45,6 +46,7 @@ pod stop 90000..92450
   delete 90000..90040
   notice 90040..90100
   terminate 90100..92000
+    preStop 90120..90190
     stop container 90200..91500
     stop sandbox 91600..91900
   clean up 92100..92300
