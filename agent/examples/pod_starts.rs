@@ -169,9 +169,10 @@ fn shift(at: Nanos<Wall>, by: u64) -> Nanos<Wall> {
 fn find(requests: &[Bytes]) -> Vec<Span> {
     let mut found = Vec::new();
     for request in requests {
-        otlp::spans(request, |span| {
+        otlp::spans(request, |native| {
+            let span = native.span;
             if let Some(keys) = wanted(span.service, span.name, span.kind) {
-                found.push(span.keep(keys));
+                found.push(native.keep(keys));
             }
         });
     }

@@ -11,25 +11,12 @@ use std::{
     time::Duration,
 };
 
-use crate::model::{
-    time::{Nanos, Wall},
-    trace::{SpanKind, TraceId},
-};
+use crate::model::trace::{SpanKind, SpanRef, TraceId};
 
 /// Traces whose request is not known yet.
 const MAX_OPEN: usize = 8192;
 /// Calls of one request that are told apart; a list in pages has one for each page.
 const MAX_CALLS: usize = 256;
-
-/// A span of the API server, as far as this question goes.
-#[derive(Clone, Copy, Debug)]
-pub struct Reported<'a> {
-    pub trace_id: TraceId,
-    pub name: &'a str,
-    pub kind: SpanKind,
-    pub start: Nanos<Wall>,
-    pub end: Nanos<Wall>,
-}
 
 /// What a request waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,8 +38,8 @@ pub struct ApiRequests {
 }
 
 impl ApiRequests {
-    /// Takes a span; tells of the request if it was one.
-    pub fn take<'a>(&mut self, span: &Reported<'a>) -> Option<Anatomy<'a>> {
+    /// Takes a span of the API server; tells of the request if it was one.
+    pub fn take<'a>(&mut self, span: SpanRef<'a>) -> Option<Anatomy<'a>> {
         match span.kind {
             SpanKind::Client if span.name.starts_with("etcdserverpb.KV/") => {
                 self.call(span.trace_id, (span.start.count(), span.end.count()));
@@ -114,14 +101,22 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::{
+        time::Nanos,
+        trace::{SpanId, StatusCode},
+    };
 
-    fn span(trace: u8, name: &str, kind: SpanKind, start: u64, end: u64) -> Reported<'_> {
-        Reported {
+    fn span(trace: u8, name: &str, kind: SpanKind, start: u64, end: u64) -> SpanRef<'_> {
+        SpanRef {
+            service: "apiserver",
             trace_id: TraceId([trace; 16]),
+            span_id: SpanId([1; 8]),
+            parent: None,
             name,
             kind,
             start: Nanos::new(start),
             end: Nanos::new(end),
+            status: StatusCode::Unset,
         }
     }
 
@@ -130,10 +125,10 @@ mod tests {
         let mut requests = ApiRequests::default();
         for (trace, start, end) in [(1, 10, 30), (1, 20, 40), (2, 0, 100), (1, 60, 70)] {
             let call = span(trace, "etcdserverpb.KV/Txn", SpanKind::Client, start, end);
-            assert_eq!(requests.take(&call), None);
+            assert_eq!(requests.take(call), None);
         }
         let name = "POST /api/v1/namespaces/{:namespace}/pods";
-        let anatomy = requests.take(&span(1, name, SpanKind::Server, 0, 65));
+        let anatomy = requests.take(span(1, name, SpanKind::Server, 0, 65));
         let expected = Anatomy {
             method: "POST",
             route: "/api/v1/namespaces/{:namespace}/pods",
@@ -141,9 +136,9 @@ mod tests {
             etcd: Duration::from_nanos(35),
         };
         assert_eq!(anatomy, Some(expected));
-        let again = requests.take(&span(1, name, SpanKind::Server, 0, 65)).unwrap();
+        let again = requests.take(span(1, name, SpanKind::Server, 0, 65)).unwrap();
         assert_eq!(again.etcd, Duration::ZERO);
-        assert_eq!(requests.take(&span(2, "GET", SpanKind::Server, 0, 65)), None);
+        assert_eq!(requests.take(span(2, "GET", SpanKind::Server, 0, 65)), None);
     }
 
     proptest! {
@@ -160,7 +155,7 @@ mod tests {
                 };
                 let mut reported = span(0, name, kind, one.min(other), one.max(other));
                 reported.trace_id = TraceId([u8::try_from(trace % 50).unwrap(); 16]);
-                if let Some(anatomy) = requests.take(&reported) {
+                if let Some(anatomy) = requests.take(reported) {
                     prop_assert!(anatomy.etcd <= anatomy.total);
                 }
                 prop_assert!(requests.open.len() <= MAX_OPEN);

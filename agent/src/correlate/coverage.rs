@@ -18,7 +18,7 @@ pub use self::metrics::Metrics;
 use super::calls::Call;
 use crate::model::{
     time::{Nanos, Wall},
-    trace::{SpanContext, SpanId, SpanKind, TraceId},
+    trace::{SpanContext, SpanId, SpanKind, SpanRef, TraceId},
 };
 
 /// Calls or spans that wait for the other side.
@@ -37,19 +37,6 @@ pub enum Seen {
     Native,
     /// A probe alone.
     Probe,
-}
-
-/// A component's own span, as far as this question goes.
-#[derive(Clone, Copy, Debug)]
-pub struct Reported<'a> {
-    pub service: &'a str,
-    pub name: &'a str,
-    pub kind: SpanKind,
-    pub trace_id: TraceId,
-    pub span_id: SpanId,
-    pub parent: Option<SpanId>,
-    pub start: Nanos<Wall>,
-    pub end: Nanos<Wall>,
 }
 
 /// Both sides, until they have met.
@@ -136,7 +123,7 @@ impl Coverage {
     }
 
     /// Takes a component's own span.
-    pub fn native(&mut self, span: &Reported<'_>, now: Nanos<Wall>) {
+    pub fn native(&mut self, span: SpanRef<'_>, now: Nanos<Wall>) {
         let Some((service, names)) = self.compared.get_key_value(span.service) else {
             return;
         };
@@ -227,7 +214,7 @@ impl Coverage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::trace::Span;
+    use crate::model::trace::{Span, StatusCode};
 
     const RUN: &str = "runtime.v1.RuntimeService/RunPodSandbox";
     const TRACE: TraceId = TraceId([1; 16]);
@@ -259,8 +246,8 @@ mod tests {
         }
     }
 
-    fn native(kind: SpanKind, parent: u8, id: u8, start: u64, end: u64) -> Reported<'static> {
-        Reported {
+    fn native(kind: SpanKind, parent: u8, id: u8, start: u64, end: u64) -> SpanRef<'static> {
+        SpanRef {
             service: "kubelet",
             name: RUN,
             kind,
@@ -269,6 +256,7 @@ mod tests {
             parent: Some(SpanId([parent; 8])),
             start: Nanos::new(start),
             end: Nanos::new(end),
+            status: StatusCode::Unset,
         }
     }
 
@@ -290,8 +278,8 @@ mod tests {
         let mut coverage = coverage();
         let now = Nanos::new(1);
         coverage.call(&call(SpanKind::Client, 4, 10, 20), now);
-        coverage.native(&native(SpanKind::Client, 4, 5, 11, 19), now);
-        coverage.native(&native(SpanKind::Server, 5, 6, 12, 18), now);
+        coverage.native(native(SpanKind::Client, 4, 5, 11, 19), now);
+        coverage.native(native(SpanKind::Server, 5, 6, 12, 18), now);
         coverage.call(&call(SpanKind::Server, 6, 13, 17), now);
         assert_eq!(counts(&coverage), [2, 0, 0]);
         assert!(coverage.waiting.is_empty());
@@ -301,8 +289,8 @@ mod tests {
     fn what_has_no_partner_in_time_is_counted() {
         let mut coverage = coverage();
         coverage.call(&call(SpanKind::Client, 4, 10, 20), Nanos::new(1));
-        coverage.native(&native(SpanKind::Client, 4, 5, 30, 40), Nanos::new(1));
-        coverage.native(&native(SpanKind::Client, 4, 7, 50, 60), Nanos::new(1));
+        coverage.native(native(SpanKind::Client, 4, 5, 30, 40), Nanos::new(1));
+        coverage.native(native(SpanKind::Client, 4, 7, 50, 60), Nanos::new(1));
         coverage.tick(Nanos::new(1_000_000_000));
         assert_eq!(counts(&coverage), [0, 0, 0]);
         coverage.tick(Nanos::new(31_000_000_000));

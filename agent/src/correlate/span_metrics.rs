@@ -15,7 +15,7 @@ use crate::model::{
     histogram::Source,
     metric::{Family, Series},
     time::{Nanos, Wall},
-    trace::{Span, SpanId, SpanKind, StatusCode, TraceId},
+    trace::{Span, SpanKind, SpanRef, StatusCode},
 };
 
 #[derive(Clone, Debug)]
@@ -25,19 +25,6 @@ pub struct Config {
     pub dimensions: Vec<Arc<str>>,
     /// Past it all further kinds of spans count as one.
     pub max_series: usize,
-}
-
-/// What is counted of a span.
-#[derive(Clone, Copy, Debug)]
-pub struct Counted<'a> {
-    pub service: &'a str,
-    pub name: &'a str,
-    pub kind: SpanKind,
-    pub status: StatusCode,
-    pub start: Nanos<Wall>,
-    pub end: Nanos<Wall>,
-    pub trace_id: TraceId,
-    pub span_id: SpanId,
 }
 
 /// Counts of spans since the agent started.
@@ -61,7 +48,7 @@ impl SpanMetrics {
     /// Counts a span; `said` reads its further attributes.
     pub fn record<'a>(
         &mut self,
-        span: Counted<'a>,
+        span: SpanRef<'a>,
         said: impl Fn(&str) -> Option<Said<'a>>,
         at: Nanos<Wall>,
     ) {
@@ -91,27 +78,13 @@ impl SpanMetrics {
 
     /// Counts a span that this agent made.
     pub fn record_own(&mut self, span: &Span, at: Nanos<Wall>) {
-        let counted = Counted {
-            service: &span.service,
-            name: &span.name,
-            kind: span.kind,
-            status: if span.error.is_some() {
-                StatusCode::Error
-            } else {
-                StatusCode::Unset
-            },
-            start: span.start,
-            end: span.end,
-            trace_id: span.trace_id,
-            span_id: span.span_id,
-        };
         let said = |key: &str| {
             let mut attributes = span.attributes.iter();
             attributes
                 .find(|(known, _)| **known == *key)
                 .map(|(_, value)| value.said())
         };
-        self.record(counted, said, at);
+        self.record(span.borrowed(), said, at);
     }
 
     /// What was counted until now.

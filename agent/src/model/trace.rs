@@ -69,6 +69,42 @@ pub struct Span {
     pub links: Vec<Link>,
 }
 
+/// What a span is and when it was, without its attributes: borrowed from wherever it stands.
+#[derive(Clone, Copy, Debug)]
+pub struct SpanRef<'a> {
+    /// `service.name` of who reported it.
+    pub service: &'a str,
+    pub trace_id: TraceId,
+    pub span_id: SpanId,
+    pub parent: Option<SpanId>,
+    pub name: &'a str,
+    pub kind: SpanKind,
+    pub start: Nanos<Wall>,
+    pub end: Nanos<Wall>,
+    pub status: StatusCode,
+}
+
+impl Span {
+    #[must_use]
+    pub fn borrowed(&self) -> SpanRef<'_> {
+        SpanRef {
+            service: &self.service,
+            trace_id: self.trace_id,
+            span_id: self.span_id,
+            parent: self.parent,
+            name: &self.name,
+            kind: self.kind,
+            start: self.start,
+            end: self.end,
+            status: if self.error.is_some() {
+                StatusCode::Error
+            } else {
+                StatusCode::Unset
+            },
+        }
+    }
+}
+
 impl fmt::Debug for TraceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         hex(f, &self.0)

@@ -255,21 +255,12 @@ impl Correlator {
 
     fn take_native(&mut self, payload: &Payload) {
         let at = now();
-        otlp::spans(&payload.body, |span| {
-            let reported = coverage::Reported {
-                service: span.service,
-                name: span.name,
-                kind: span.kind,
-                trace_id: span.trace_id,
-                span_id: span.span_id,
-                parent: span.parent,
-                start: span.start,
-                end: span.end,
-            };
-            self.coverage.native(&reported, at);
-            self.meters.native(&span, at);
+        otlp::spans(&payload.body, |native| {
+            let span = native.span;
+            self.coverage.native(span, at);
+            self.meters.native(&native, at);
             if let Some(keys) = pod_trace::wanted(span.service, span.name, span.kind) {
-                self.pods.native(span.keep(keys), at);
+                self.pods.native(native.keep(keys), at);
             }
         });
     }

@@ -13,12 +13,12 @@ use super::Router;
 use crate::{
     correlate::{
         api_durations::ApiDurations,
-        api_request::{ApiRequests, Reported},
+        api_request::ApiRequests,
         calls::Call,
         function_durations::FunctionDurations,
         pod_durations::PodDurations,
         pod_trace::Measure,
-        span_metrics::{self, Counted, SpanMetrics},
+        span_metrics::{self, SpanMetrics},
     },
     export,
     ingest::{
@@ -109,37 +109,21 @@ impl Meters {
     }
 
     /// Counts a span that a component reported.
-    pub(super) fn native(&mut self, span: &NativeSpan<'_>, at: Nanos<Wall>) {
-        let counted = Counted {
-            service: span.service,
-            name: span.name,
-            kind: span.kind,
-            status: span.status,
-            start: span.start,
-            end: span.end,
-            trace_id: span.trace_id,
-            span_id: span.span_id,
-        };
-        self.spans.record(counted, |key| span.said(key), at);
-        if Component::of_service(span.service.as_bytes()) == Component::KubeApiserver {
-            self.request(span, at);
+    pub(super) fn native(&mut self, native: &NativeSpan<'_>, at: Nanos<Wall>) {
+        self.spans.record(native.span, |key| native.said(key), at);
+        if Component::of_service(native.span.service.as_bytes()) == Component::KubeApiserver {
+            self.request(native, at);
         }
     }
 
     /// Counts a request to the API server, once all calls of etcd for it have been reported.
-    fn request(&mut self, span: &NativeSpan<'_>, at: Nanos<Wall>) {
-        let reported = Reported {
-            trace_id: span.trace_id,
-            name: span.name,
-            kind: span.kind,
-            start: span.start,
-            end: span.end,
-        };
-        let Some(anatomy) = self.requests.take(&reported) else {
+    fn request(&mut self, native: &NativeSpan<'_>, at: Nanos<Wall>) {
+        let span = native.span;
+        let Some(anatomy) = self.requests.take(span) else {
             return;
         };
         // A watch lasts as long as somebody listens.
-        if matches!(span.said(attr::HTTP_TARGET), Some(Said::Text(target)) if target.contains("watch=")) {
+        if matches!(native.said(attr::HTTP_TARGET), Some(Said::Text(target)) if target.contains("watch=")) {
             return;
         }
         let source = Source {

@@ -1,10 +1,13 @@
 //! Spans in, series out, as the connector would name them.
 
 use super::*;
-use crate::model::attr::Value;
+use crate::model::{
+    attr::Value,
+    trace::{SpanId, TraceId},
+};
 
-fn span(name: &str) -> Counted<'_> {
-    Counted {
+fn span(name: &str) -> SpanRef<'_> {
+    SpanRef {
         service: "kubelet",
         name,
         kind: SpanKind::Client,
@@ -13,6 +16,7 @@ fn span(name: &str) -> Counted<'_> {
         end: Nanos::new(5_250_000_000),
         trace_id: TraceId([1; 16]),
         span_id: SpanId([2; 8]),
+        parent: None,
     }
 }
 
@@ -54,7 +58,7 @@ fn check(metrics: &SpanMetrics, expected: &[&str]) {
 #[test]
 fn spans_count_by_service_name_kind_and_status() {
     let mut metrics = metrics(&[], 10);
-    let failed = Counted {
+    let failed = SpanRef {
         status: StatusCode::Error,
         ..span("Status")
     };
@@ -146,7 +150,7 @@ fn a_span_of_our_own_counts_like_a_native_one_and_is_its_exemplar() {
 #[test]
 fn a_span_that_ends_before_it_begins_took_no_time() {
     let mut metrics = metrics(&[], 10);
-    let backwards = Counted {
+    let backwards = SpanRef {
         end: Nanos::new(1),
         ..span("a")
     };

@@ -9,22 +9,14 @@ use std::sync::Arc;
 use super::wire::Reader;
 use crate::model::{
     attr::{Attribute, SERVICE_NAME, Said},
-    time::{Nanos, Wall},
-    trace::{Span, SpanId, SpanKind, StatusCode, TraceId},
+    time::Nanos,
+    trace::{Span, SpanId, SpanKind, SpanRef, StatusCode, TraceId},
 };
 
 /// A span as a component reported it.
 #[derive(Clone, Copy, Debug)]
 pub struct NativeSpan<'a> {
-    pub service: &'a str,
-    pub trace_id: TraceId,
-    pub span_id: SpanId,
-    pub parent: Option<SpanId>,
-    pub name: &'a str,
-    pub kind: SpanKind,
-    pub start: Nanos<Wall>,
-    pub end: Nanos<Wall>,
-    pub status: StatusCode,
+    pub span: SpanRef<'a>,
     message: &'a [u8],
 }
 
@@ -72,7 +64,7 @@ impl<'a> NativeSpan<'a> {
                 _ => fields.pass(field).ok()?,
             }
         }
-        Some(Self {
+        let span = SpanRef {
             service,
             trace_id: TraceId(id(trace_id)?),
             span_id: SpanId(id(span_id)?),
@@ -82,8 +74,8 @@ impl<'a> NativeSpan<'a> {
             start: Nanos::new(start),
             end: Nanos::new(end.max(start)),
             status,
-            message,
-        })
+        };
+        Some(Self { span, message })
     }
 
     /// What an attribute says, if this agent has a use for it: no list, no map and no bytes.
@@ -105,16 +97,17 @@ impl<'a> NativeSpan<'a> {
             let said = known.and_then(|key| Some((Arc::from(*key), value(attribute)?.into())));
             attributes.extend(said);
         });
+        let span = self.span;
         Span {
-            service: self.service.into(),
-            trace_id: self.trace_id,
-            span_id: self.span_id,
-            parent: self.parent,
-            name: self.name.into(),
-            kind: self.kind,
-            start: self.start,
-            end: self.end,
-            error: (self.status == StatusCode::Error).then(|| self.status_message().into()),
+            service: span.service.into(),
+            trace_id: span.trace_id,
+            span_id: span.span_id,
+            parent: span.parent,
+            name: span.name.into(),
+            kind: span.kind,
+            start: span.start,
+            end: span.end,
+            error: (span.status == StatusCode::Error).then(|| self.status_message().into()),
             attributes,
             links: Vec::new(),
         }
@@ -272,7 +265,8 @@ mod tests {
             spans(&body, |span| read.push(span));
             let decoded = decoded(&body);
             assert_eq!(read.len(), decoded.len());
-            for (read, (service, span)) in read.iter().zip(&decoded) {
+            for (native, (service, span)) in read.iter().zip(&decoded) {
+                let read = native.span;
                 assert!(service.contains(&format!("{:?}", read.service)), "{service}");
                 assert_eq!(
                     (read.name, &read.trace_id.0[..]),
@@ -288,11 +282,11 @@ mod tests {
                 let code = span.status.as_ref().map_or(0, |status| status.code);
                 assert_eq!((read.kind as i32 + 1, read.status as i32), (span.kind, code));
                 let keys: Vec<&str> = span.attributes.iter().map(|pair| pair.key.as_str()).collect();
-                let kept = read.keep(&keys);
+                let kept = native.keep(&keys);
                 let plain = span.attributes.iter().filter(|pair| is_plain(pair)).count();
                 assert_eq!(kept.attributes.len(), plain, "{}", span.name);
                 for (key, value) in &kept.attributes {
-                    assert_eq!(read.said(key), Some(value.said()));
+                    assert_eq!(native.said(key), Some(value.said()));
                     let Some(text) = value.text() else { continue };
                     texts += 1;
                     let pair = span.attributes.iter().rfind(|pair| *pair.key == **key).unwrap();
