@@ -1,6 +1,6 @@
 //! An agent that is killed at work: its probes go with it, components do not notice, and the next one goes on.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, thread, time::Duration};
 
 use aya::{
     maps::loaded_maps,
@@ -11,6 +11,9 @@ use super::{
     calls::DEPLOYMENTS,
     cluster::{Lab, until},
 };
+
+/// The case of a pod that takes its time to be ready.
+const SLOW: &str = "slow-readiness";
 
 /// From the start of an agent until there are spans again.
 const RESUMED: u64 = 10_000_000_000;
@@ -34,9 +37,10 @@ pub(super) fn an_agent_leaves_nothing_and_the_next_one_goes_on(lab: &Lab) {
     assert!(!objects.is_empty());
     let components = COMPONENTS.map(|(program, _)| process(lab, program));
     load(lab);
-
-    lab.told(&["kill", "-KILL", &agent]);
-    let killed = now(lab);
+    let killed = in_the_middle_of_a_start(lab, || {
+        lab.told(&["kill", "-KILL", &agent]);
+        now(lab)
+    });
     until(
         "the end of its programs and maps",
         Duration::from_secs(10),
@@ -59,6 +63,32 @@ pub(super) fn an_agent_leaves_nothing_and_the_next_one_goes_on(lab: &Lab) {
     }
     assert_eq!(COMPONENTS.map(|(program, _)| process(lab, program)), components);
     assert_eq!(lab.told(&["kubectl", "get", "--raw=/readyz"]), "ok");
+    a_start_whose_beginning_it_missed_says_so(lab);
+}
+
+/// It takes ten seconds from its container's start until the pod is ready; ends once it is.
+fn in_the_middle_of_a_start<T>(lab: &Lab, work: impl FnOnce() -> T) -> T {
+    let is_there = || lab.exec(&["kubectl", "get", "pod", SLOW]).status.success();
+    thread::scope(|scope| {
+        let start = scope.spawn(|| lab.said(&["case", SLOW]));
+        until("the slow pod", Duration::from_secs(30), || {
+            is_there().then_some(())
+        });
+        let outcome = work();
+        start.join().unwrap();
+        outcome
+    })
+}
+
+fn a_start_whose_beginning_it_missed_says_so(lab: &Lab) {
+    let words = "kubectl --namespace=innerspan exec ds/innerspan -- /innerspan trace";
+    let words: Vec<_> = words.split(' ').chain([SLOW]).collect();
+    until("the trace of the slow pod", Duration::from_mins(1), || {
+        let drawn = lab.exec(&words);
+        let drawn = String::from_utf8_lossy(&drawn.stdout);
+        let says = |what: &str| drawn.contains(what);
+        (says("ready after") && says("incomplete: the agent came in the middle of it")).then_some(())
+    });
 }
 
 /// New pods in place of a hundred.

@@ -28,6 +28,9 @@ pub(crate) fn phases(bound_elsewhere: bool) -> Vec<&'static str> {
     phases
 }
 
+/// How the kubelet begins its line of a start.
+const OBSERVED: &str = "Observed pod startup duration";
+
 /// On the root if the agent that writes it saw the API server make the pod.
 const ROUNDING: &str = "innerspan.pod_start.creation_rounding";
 
@@ -51,18 +54,30 @@ const PHASES: [&str; 13] = [
     "start container",
 ];
 
-/// All starts, and what the kubelet's metric came to say of them.
+/// All starts, and what the kubelet counted meanwhile: of these pods, and of others that it noted late.
 #[derive(Debug)]
 pub(crate) struct Starts {
     pub(crate) lines: Vec<Line>,
+    /// `kubelet_pod_start_sli_duration_seconds`
     pub(crate) metric: Sli,
+    /// The same by the lines of the log.
+    pub(crate) logged: Sli,
 }
 
-/// `kubelet_pod_start_sli_duration_seconds`: how many starts, and their seconds.
+/// How many starts, and their seconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sli {
     pub(crate) count: f64,
     pub(crate) sum: f64,
+}
+
+impl Sli {
+    fn since(self, before: Self) -> Self {
+        Self {
+            count: self.count - before.count,
+            sum: self.sum - before.sum,
+        }
+    }
 }
 
 /// One pod's start; times in seconds.
@@ -119,7 +134,7 @@ pub(crate) fn measure(node: &Node) -> anyhow::Result<Starts> {
     for node in Node::all(&node.space.ground) {
         node.space.run(&words)?;
     }
-    let before = sli(node)?;
+    let (metric, logged) = (sli(node)?, logged(&logs(node)?));
     let values = [("PODS", PODS.to_string()), ("IMAGE", image)];
     cluster::apply(node, &format!("{NAME}.yaml"), &values)?;
     cluster::rolled_out(node, "default", &format!("deployment/{NAME}"))?;
@@ -156,15 +171,14 @@ pub(crate) fn measure(node: &Node) -> anyhow::Result<Starts> {
         pods.iter()
             .try_for_each(|(name, _)| observed(&log, name).map(drop))
     })?;
-    let after = sli(node)?;
+    let metric = sli(node)?.since(metric);
+    let logged = self::logged(&logs(node)?).since(logged);
     cluster::wait(node, &["--for=delete", "pod", &selector], Duration::from_mins(1))?;
     let lines = pods.iter().map(|(name, _)| line(name, &traces[name], &log));
     Ok(Starts {
         lines: lines.collect::<anyhow::Result<_>>()?,
-        metric: Sli {
-            count: after.count - before.count,
-            sum: after.sum - before.sum,
-        },
+        metric,
+        logged,
     })
 }
 
@@ -206,7 +220,21 @@ pub(crate) fn as_json(starts: &Starts) -> Value {
         })
     };
     let lines: Vec<Value> = starts.lines.iter().map(of).collect();
-    json!({ "starts": lines, "metric": { "count": starts.metric.count, "sum": starts.metric.sum } })
+    let sli = |sli: Sli| json!({ "count": sli.count, "sum": sli.sum });
+    json!({ "starts": lines, "metric": sli(starts.metric), "logged": sli(starts.logged) })
+}
+
+/// What all lines of the log say of starts: the metric leaves out pods with a state.
+fn logged(log: &str) -> Sli {
+    let lines = log.lines().filter(|line| line.contains(OBSERVED));
+    let lines = lines.filter(|line| line.contains("isStatefulPod=false"));
+    let seconds: Vec<f64> = lines
+        .filter_map(|line| field(line, "podStartSLOduration"))
+        .collect();
+    Sli {
+        count: seconds.iter().map(|_| 1.0).sum(),
+        sum: seconds.iter().sum(),
+    }
 }
 
 /// The kubelet's line of a pod.
@@ -214,7 +242,7 @@ fn observed<'a>(log: &'a str, pod: &str) -> anyhow::Result<&'a str> {
     let subject = format!("pod=\"default/{pod}\"");
     let mut lines = log.lines();
     lines
-        .find(|line| line.contains("Observed pod startup duration") && line.contains(&subject))
+        .find(|line| line.contains(OBSERVED) && line.contains(&subject))
         .with_context(|| format!("the kubelet says nothing of {pod}"))
 }
 
