@@ -43,6 +43,7 @@ use self::{
     plot::{Closing, Plot},
     reconciles::Reconciles,
     settled::{Settled, is_past_its_start, plots},
+    tree::Told,
     work::{Deed, Key, OWNERS, Place, Work},
 };
 use super::calls::Call;
@@ -349,15 +350,15 @@ impl PodTraces {
         let Some(known) = self.pods.get(&uid) else {
             return;
         };
-        let (trace, measures) = self.trace(uid, known, plot, (closing, now));
-        let is_local = known.is_local();
+        let (trace, told) = self.trace(uid, known, plot, (closing, now));
+        let (is_local, owner) = (known.is_local(), known.owner_kind());
         let Some(known) = self.pods.get_mut(&uid) else {
             return;
         };
         if is_local {
             self.metrics.closed(plot, closing);
             if closing.is_an_end() {
-                self.measures.extend(measures);
+                self.measures.extend(measure::of(&trace, &told.phases, &owner));
             }
             spans.extend(trace.spans.iter().cloned());
             self.kept.push(trace, self.config.max_kept);
@@ -366,7 +367,7 @@ impl PodTraces {
             let new = trace.spans.into_iter().filter(|span| known.is_unwritten(span));
             spans.extend(new);
         }
-        known.written(plot, now);
+        known.written(&told);
         if closing == Closing::Part {
             return;
         }
@@ -388,16 +389,10 @@ impl PodTraces {
         }
     }
 
-    fn trace(
-        &self,
-        uid: PodUid,
-        known: &Known,
-        plot: &Plot,
-        at: (Closing, Nanos<Wall>),
-    ) -> (Trace, Vec<Measure>) {
+    fn trace(&self, uid: PodUid, known: &Known, plot: &Plot, at: (Closing, Nanos<Wall>)) -> (Trace, Told) {
         let name = name_of(known);
         let reconciles = self.reconciles.of(known, name.as_ref());
-        let (spans, phases) = known.render(uid, plot, &reconciles, at);
+        let (spans, told) = known.render(uid, plot, &reconciles, at);
         let (namespace, name) = name.unwrap_or_default();
         let trace = Trace {
             pod: uid,
@@ -406,8 +401,7 @@ impl PodTraces {
             spans,
             outcome: at.0.as_str(),
         };
-        let measures = measure::of(&trace, &phases, &known.owner_kind());
-        (trace, measures)
+        (trace, told)
     }
 }
 

@@ -20,14 +20,6 @@ use crate::scrape;
 /// Pods of one Deployment.
 const PODS: usize = 50;
 
-/// What the trace of a pod has. Where another agent saw it being bound, the one of its node cannot always tell how long
-/// the kubelet took to notice.
-pub(crate) fn phases(bound_elsewhere: bool) -> Vec<&'static str> {
-    let mut phases = PHASES.to_vec();
-    phases.retain(|phase| *phase != "notice" || !bound_elsewhere);
-    phases
-}
-
 /// How the kubelet begins its line of a start.
 const OBSERVED: &str = "Observed pod startup duration";
 
@@ -124,6 +116,14 @@ impl Line {
             Verdict::Differs
         }
     }
+}
+
+/// What the trace of a pod has. Where another agent saw it being bound, the one of its node cannot always tell how long
+/// the kubelet took to notice.
+pub(crate) fn phases(bound_elsewhere: bool) -> Vec<&'static str> {
+    let mut phases = PHASES.to_vec();
+    phases.retain(|phase| *phase != "notice" || !bound_elsewhere);
+    phases
 }
 
 /// Starts the pods, holds their traces against what the kubelet says, and takes them away again.

@@ -10,7 +10,6 @@ use super::{
     Config,
     history::History,
     owner_key,
-    phase::Phase,
     plot::{Closing, Plot},
     render, start,
     tree::{Evidence, Times, Told},
@@ -174,7 +173,7 @@ impl Known {
         plot: &Plot,
         reconciles: &[&Work],
         (closing, now): (Closing, Nanos<Wall>),
-    ) -> (Vec<Span>, Vec<Phase>) {
+    ) -> (Vec<Span>, Told) {
         let works = self.works();
         let last = works.iter().map(|work| work.span.end).max();
         let now = if closing == Closing::Quiet {
@@ -186,13 +185,13 @@ impl Known {
         let title = plot.title(uid);
         let below = render::below(&title, &told, &works);
         if !self.is_local() {
-            return (below, told.phases);
+            return (below, told);
         }
         let attributes = self.attributes(uid, plot, &told, closing);
         let mut root = render::root(&title, &told, attributes);
         root.error = self.error(&told, closing);
         root.links = plot.links(uid);
-        (std::iter::once(root).chain(below).collect(), told.phases)
+        (std::iter::once(root).chain(below).collect(), told)
     }
 
     /// Calls that were to be found in the pod's traces alone, and are in none of those that were written.
@@ -204,12 +203,11 @@ impl Known {
     }
 
     /// Takes note that the calls in a written trace need not be written again.
-    pub(super) fn written(&mut self, plot: &Plot, now: Nanos<Wall>) {
-        let works = self.works();
-        let told = plot.tell(&self.evidence(&works, &[], now), self);
-        let is_in = |work: &&Work| work.place == Place::Here && render::is_in(&told, work);
+    pub(super) fn written(&mut self, told: &Told) {
+        let works = self.works.values();
+        let is_in = |work: &&Work| work.place == Place::Here && render::is_in(told, work);
         self.written
-            .extend(works.iter().filter(is_in).map(|work| work.span.span_id));
+            .extend(works.filter(is_in).map(|work| work.span.span_id));
     }
 
     fn attributes(&self, uid: PodUid, plot: &Plot, told: &Told, closing: Closing) -> Vec<Attribute> {
