@@ -170,8 +170,7 @@ fn find(requests: &[Bytes]) -> Vec<Span> {
     let mut found = Vec::new();
     for request in requests {
         otlp::spans(request, |native| {
-            let span = native.span;
-            if let Some(keys) = wanted(span.service, span.name, span.kind) {
+            if let Some(keys) = wanted(native.span, |key| native.said(key)) {
                 found.push(native.keep(keys));
             }
         });

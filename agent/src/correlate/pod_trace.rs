@@ -305,8 +305,12 @@ impl PodTraces {
         }
         let pods = self.pods_of(&keys).into_iter();
         let pods: Vec<PodUid> = pods.filter(|uid| !self.settled.contains(*uid)).collect();
-        if pods.is_empty() || named(&keys).is_none() {
-            // It may be the beginning of the stop of a pod that runs, or of the start of the next one of its name.
+        // It may be the beginning of the stop of a pod that runs, or of the start of the next one of its name.
+        if pods.is_empty() {
+            self.parked.put(work.elsewhere(), keys, now);
+            return false;
+        }
+        if named(&keys).is_none() {
             self.parked.put(work.clone().elsewhere(), keys.clone(), now);
         }
         let mut is_kept = false;

@@ -259,7 +259,7 @@ impl Correlator {
             let span = native.span;
             self.coverage.native(span, at);
             self.meters.native(&native, at);
-            if let Some(keys) = pod_trace::wanted(span.service, span.name, span.kind) {
+            if let Some(keys) = pod_trace::wanted(span, |key| native.said(key)) {
                 self.pods.native(native.keep(keys), at);
             }
         });

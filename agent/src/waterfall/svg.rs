@@ -14,8 +14,10 @@ const TOOK: usize = 546;
 const BARS: usize = 566;
 const BARS_WIDTH: usize = WIDTH - MARGIN - 16 - BARS;
 const BAR: usize = 12;
-/// Of a letter.
-const LETTER: usize = 7;
+/// Of ten letters, each 0.602 of its height in the usual fonts.
+const TEN_LETTERS: usize = 73;
+
+const SEPARATOR: &str = " · ";
 
 /// One for each service, in the order in which they appear; the first is the whole's.
 const COLORS: [&str; 9] = [
@@ -80,7 +82,7 @@ impl Page<'_> {
 
     fn text(&mut self, x: usize, class: &str, text: &str) {
         let y = self.y;
-        let text = escape(&cut(text, (WIDTH - MARGIN - x) / LETTER));
+        let text = escape(&cut(text, letters(WIDTH - MARGIN - x)));
         self.add(&format!(r#"<text x="{x}" y="{y}" class="{class}">{text}</text>"#));
     }
 
@@ -130,7 +132,7 @@ impl Page<'_> {
         self.text(
             x,
             class,
-            &cut(&row.label(), SERVICE.saturating_sub(x) / LETTER - 1),
+            &cut(&row.label(), letters(SERVICE.saturating_sub(x)).saturating_sub(1)),
         );
         self.text(SERVICE, "faint", &row.service);
         self.text(TOOK, "end", &Duration(length(row.times)).to_string());
@@ -166,11 +168,12 @@ impl Page<'_> {
                 continue;
             }
             let said = format!("{name} {} ({percent} %)", Duration(*sum));
-            if line.chars().count() + said.chars().count() > (WIDTH - 2 * MARGIN) / LETTER {
+            let length = line.chars().count() + SEPARATOR.len() + said.chars().count();
+            if length > letters(WIDTH - 2 * MARGIN) {
                 self.y += LINE;
                 self.text(MARGIN, "faint", &std::mem::take(&mut line));
             }
-            line += if line.is_empty() { "" } else { " · " };
+            line += if line.is_empty() { "" } else { SEPARATOR };
             line += &said;
         }
         self.y += LINE;
@@ -210,4 +213,9 @@ fn escape(text: &str) -> String {
         .replace('<', "&lt;")
         .replace('>', "&gt;")
         .replace('"', "&quot;")
+}
+
+/// How many fit.
+fn letters(pixels: usize) -> usize {
+    pixels * 10 / TEN_LETTERS
 }

@@ -1,9 +1,8 @@
 //! Work that does not name its pod's UID: whose it is, something else may say only later.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    time::Duration,
-};
+use std::{collections::VecDeque, time::Duration};
+
+use hashbrown::HashMap;
 
 use super::work::{Key, Work};
 use crate::model::time::{Nanos, Wall};

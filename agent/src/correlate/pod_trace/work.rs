@@ -3,12 +3,12 @@
 //! In: spans, native ones and calls alike, told apart by name. Out: what was done, and the keys under which the pod
 //! can be found. Names are those of Kubernetes 1.28 to 1.36, etcd 3.4 to 3.7, containerd 1.6 to 2.4 and CRI-O.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use crate::model::{
-    attr,
+    attr::{self, Said},
     pod::PodUid,
-    trace::{Link, Span, SpanKind, TraceId},
+    trace::{Link, Span, SpanKind, SpanRef, TraceId},
 };
 
 /// What was done.
@@ -81,23 +81,29 @@ pub(super) enum Verb {
 }
 
 /// Attributes of native spans that say what was done for whom.
-const KEYS: &[&str] = &[
-    attr::CONTAINER_ID,
-    attr::HTTP_TARGET,
-    attr::K8S_NAMESPACE_NAME,
-    attr::K8S_POD_NAME,
-    attr::K8S_POD_UID,
-    attr::SANDBOX_ID,
-    attr::URL_PATH,
-    "audit-id",
-    "cni.id",
-    "compare_first_key",
-    "container.name",
-    "image.ref",
-    "key",
-    "sandbox.name",
-    "task.container.id",
-];
+static KEYS: LazyLock<[Arc<str>; 15]> = LazyLock::new(|| {
+    [
+        attr::CONTAINER_ID,
+        attr::HTTP_TARGET,
+        attr::K8S_NAMESPACE_NAME,
+        attr::K8S_POD_NAME,
+        attr::K8S_POD_UID,
+        attr::SANDBOX_ID,
+        attr::URL_PATH,
+        "audit-id",
+        "cni.id",
+        "compare_first_key",
+        "container.name",
+        "image.ref",
+        "key",
+        "sandbox.name",
+        "task.container.id",
+    ]
+    .map(Arc::from)
+});
+
+/// Those that name an object by its key in etcd.
+const OBJECT_KEYS: [&str; 3] = ["key", attr::ETCD_KEY, "compare_first_key"];
 
 impl Deed {
     /// What a span of this name is; none if it says nothing about a pod.
@@ -164,10 +170,17 @@ impl Deed {
     }
 }
 
-/// The attributes to keep of a native span; none if it says nothing about a pod.
+/// The attributes to keep of a native span, whose attributes `said` reads; none if it says nothing about a pod.
 #[must_use]
-pub fn wanted(service: &str, name: &str, kind: SpanKind) -> Option<&'static [&'static str]> {
-    Deed::of(service, name, kind).map(|_| KEYS)
+pub fn wanted<'a>(span: SpanRef<'_>, said: impl Fn(&str) -> Option<Said<'a>>) -> Option<&'static [Arc<str>]> {
+    // Most writes are not of pods.
+    let object = match Deed::of(span.service, span.name, span.kind)? {
+        Deed::Store(_) => said("key"),
+        Deed::Transaction => said("compare_first_key"),
+        _ => None,
+    };
+    let is_other = matches!(object, Some(Said::Text(key)) if !key.is_empty() && !key.contains("/pods/"));
+    (!is_other).then_some(&*KEYS)
 }
 
 /// What makes two pieces of work those of the same pod.
@@ -237,8 +250,8 @@ impl Work {
         if let (Some(namespace), Some(name)) = (text(attr::K8S_NAMESPACE_NAME), text(attr::K8S_POD_NAME)) {
             keys.push(Key::Name(namespace.into(), name.into()));
         }
-        let stored = [text("key"), text(attr::ETCD_KEY), text("compare_first_key")];
-        keys.extend(stored.into_iter().flatten().filter_map(pod_of_object_key));
+        let stored = OBJECT_KEYS.into_iter().filter_map(text);
+        keys.extend(stored.filter_map(pod_of_object_key));
         keys.extend(
             text(attr::URL_PATH)
                 .or(text(attr::HTTP_TARGET))
@@ -274,8 +287,7 @@ impl Work {
 
     /// Whether it says what it is about, and that is no pod.
     pub(super) fn is_of_another_object(&self, keys: &[Key]) -> bool {
-        let objects = ["key", attr::ETCD_KEY, "compare_first_key"];
-        let names_object = objects
+        let names_object = OBJECT_KEYS
             .iter()
             .any(|key| self.text(key).is_some_and(|key| !key.is_empty()));
         names_object && !keys.iter().any(|key| matches!(key, Key::Name(..)))

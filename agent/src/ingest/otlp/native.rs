@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::wire::Reader;
+use super::wire::{Field, Reader};
 use crate::model::{
     attr::{Attribute, SERVICE_NAME, Said},
     time::Nanos,
@@ -90,11 +90,12 @@ impl<'a> NativeSpan<'a> {
 
     /// The span with those of its attributes that are named, as far as it has them.
     #[must_use]
-    pub fn keep(&self, keys: &[&str]) -> Span {
+    pub fn keep(&self, keys: &[Arc<str>]) -> Span {
         let mut attributes: Vec<Attribute> = Vec::new();
         submessages(self.message, 9, |attribute| {
-            let known = keys.iter().find(|key| key.as_bytes() == key_of(attribute));
-            let said = known.and_then(|key| Some((Arc::from(*key), value(attribute)?.into())));
+            let (name, any) = pair(attribute);
+            let known = keys.iter().find(|key| key.as_bytes() == name);
+            let said = known.and_then(|key| Some((Arc::clone(key), any_value(any?)?.into())));
             attributes.extend(said);
         });
         let span = self.span;
@@ -141,26 +142,35 @@ fn submessages<'a>(message: &'a [u8], number: u32, mut each: impl FnMut(&'a [u8]
 
 /// What a `KeyValue` says, if its key is this one.
 fn value_of<'a>(key: &str, attribute: &'a [u8]) -> Option<Said<'a>> {
-    (key_of(attribute) == key.as_bytes())
-        .then(|| value(attribute))
-        .flatten()
+    let (name, any) = pair(attribute);
+    if name == key.as_bytes() {
+        any_value(any?)
+    } else {
+        None
+    }
 }
 
-/// The key of a `KeyValue`.
-fn key_of(attribute: &[u8]) -> &[u8] {
-    let mut key: &[u8] = &[];
+/// The key of a `KeyValue`, and its value.
+fn pair(attribute: &[u8]) -> (&[u8], Option<&[u8]>) {
+    const KEY: Field = Field::delimited(1);
+    const VALUE: Field = Field::delimited(2);
+    let mut fields = Reader::new(attribute);
+    // As encoders write it: the one, then the other, and nothing else.
+    if fields.take(KEY)
+        && let Ok(key) = fields.read_bytes(KEY)
+        && fields.take(VALUE)
+        && let Ok(value) = fields.read_bytes(VALUE)
+        && fields.left() == 0
+    {
+        return (key, Some(value));
+    }
+    let (mut key, mut value): (&[u8], _) = (&[], None);
     submessages(attribute, 1, |bytes| key = bytes);
-    key
+    submessages(attribute, 2, |bytes| value = Some(bytes));
+    (key, value)
 }
 
-/// The value of a `KeyValue`; none if it is a list, a map or bytes.
-fn value(attribute: &[u8]) -> Option<Said<'_>> {
-    let mut said = None;
-    submessages(attribute, 2, |any| said = any_value(any));
-    said
-}
-
-/// `AnyValue`: of several values the last one counts.
+/// `AnyValue`: of several values the last one counts; none if that is a list, a map or bytes.
 fn any_value(message: &[u8]) -> Option<Said<'_>> {
     let mut said = None;
     let mut fields = Reader::new(message);
@@ -281,7 +291,7 @@ mod tests {
                 assert_eq!(read.end.count(), span.end_time_unix_nano);
                 let code = span.status.as_ref().map_or(0, |status| status.code);
                 assert_eq!((read.kind as i32 + 1, read.status as i32), (span.kind, code));
-                let keys: Vec<&str> = span.attributes.iter().map(|pair| pair.key.as_str()).collect();
+                let keys: Vec<Arc<str>> = span.attributes.iter().map(|pair| (*pair.key).into()).collect();
                 let kept = native.keep(&keys);
                 let plain = span.attributes.iter().filter(|pair| is_plain(pair)).count();
                 assert_eq!(kept.attributes.len(), plain, "{}", span.name);
@@ -304,7 +314,7 @@ mod tests {
     fn damaged_bytes_end_the_walk() {
         for body in RECORDED.into_iter().flat_map(recorded).take(4) {
             for length in (0..body.len()).step_by(97) {
-                spans(&body[..length], |span| drop(span.keep(&["key"])));
+                spans(&body[..length], |span| drop(span.keep(&["key".into()])));
             }
         }
     }
