@@ -11,12 +11,18 @@ use std::{
     time::Duration,
 };
 
-use crate::model::trace::{SpanKind, SpanRef, TraceId};
+use crate::model::{
+    time::{Nanos, Wall, covered},
+    trace::{SpanKind, SpanRef, TraceId},
+};
 
 /// Traces whose request is not known yet.
 const MAX_OPEN: usize = 8192;
 /// Calls of one request that are told apart; a list in pages has one for each page.
 const MAX_CALLS: usize = 256;
+
+/// From when to when.
+type Times = (Nanos<Wall>, Nanos<Wall>);
 
 /// What a request waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +39,7 @@ pub struct Anatomy<'a> {
 /// The calls of etcd that belong to requests still to be reported.
 #[derive(Debug, Default)]
 pub struct ApiRequests {
-    open: HashMap<TraceId, Vec<(u64, u64)>>,
+    open: HashMap<TraceId, Vec<Times>>,
     oldest: VecDeque<TraceId>,
 }
 
@@ -42,7 +48,7 @@ impl ApiRequests {
     pub fn take<'a>(&mut self, span: SpanRef<'a>) -> Option<Anatomy<'a>> {
         match span.kind {
             SpanKind::Client if span.name.starts_with("etcdserverpb.KV/") => {
-                self.call(span.trace_id, (span.start.count(), span.end.count()));
+                self.call(span.trace_id, (span.start, span.end));
                 None
             }
             SpanKind::Server => {
@@ -50,19 +56,20 @@ impl ApiRequests {
                     .name
                     .split_once(' ')
                     .filter(|(_, route)| route.starts_with('/'))?;
-                let calls = self.open.remove(&span.trace_id).unwrap_or_default();
+                let calls = self.open.remove(&span.trace_id).unwrap_or_default().into_iter();
+                let calls = calls.map(|(start, end)| (start.max(span.start), end.min(span.end)));
                 Some(Anatomy {
                     method,
                     route,
                     total: span.end.since(&span.start),
-                    etcd: covered(calls, (span.start.count(), span.end.count())),
+                    etcd: covered(calls.collect()),
                 })
             }
             _ => None,
         }
     }
 
-    fn call(&mut self, trace_id: TraceId, times: (u64, u64)) {
+    fn call(&mut self, trace_id: TraceId, times: Times) {
         let calls = self.open.entry(trace_id).or_insert_with(|| {
             self.oldest.push_back(trace_id);
             Vec::new()
@@ -84,27 +91,12 @@ impl ApiRequests {
     }
 }
 
-/// How much of the time is covered by calls, which may overlap.
-fn covered(mut calls: Vec<(u64, u64)>, (start, end): (u64, u64)) -> Duration {
-    calls.sort_unstable();
-    let (mut sum, mut until) = (0, start);
-    for (from, to) in calls {
-        let (from, to) = (from.max(until), to.min(end));
-        sum += to.saturating_sub(from);
-        until = until.max(to);
-    }
-    Duration::from_nanos(sum)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::{
-        time::Nanos,
-        trace::{SpanId, StatusCode},
-    };
+    use crate::model::trace::{SpanId, StatusCode};
 
     fn span(trace: u8, name: &str, kind: SpanKind, start: u64, end: u64) -> SpanRef<'_> {
         SpanRef {

@@ -38,6 +38,19 @@ impl<Clock> Nanos<Clock> {
     }
 }
 
+/// How long at least one of several things was under way, each from its first instant to its second; what ends before it
+/// begins was none.
+#[must_use]
+pub fn covered<Clock: Copy + Ord + Default>(mut times: Vec<(Nanos<Clock>, Nanos<Clock>)>) -> Duration {
+    times.sort_unstable();
+    let (mut sum, mut until) = (Duration::ZERO, Nanos::default());
+    for (start, end) in times {
+        sum += end.since(&start.max(until));
+        until = until.max(end);
+    }
+    sum
+}
+
 impl<Clock> fmt::Debug for Nanos<Clock> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}ns", self.count)

@@ -10,7 +10,10 @@ use super::{
     tree::{Times, Told, Tree},
     work::Deed,
 };
-use crate::model::attr::{self, Attribute, Value};
+use crate::model::{
+    attr::{self, Attribute, Value},
+    time::covered,
+};
 
 /// How long it took: to the first instant at which all containers were seen running, and the same as SIG Scalability's
 /// pod startup latency counts it.
@@ -36,18 +39,8 @@ pub(super) fn totals(told: &Told, history: &History) -> Vec<Attribute> {
 /// Nanoseconds in which images were pulled or containers ran that had to end first: no part of that latency.
 pub(super) fn excluded(tree: &Tree<'_>) -> u64 {
     let inits = tree.phases.iter().filter(|phase| phase.name == "init");
-    let mut times: Vec<(u64, u64)> = inits
-        .map(|phase| (phase.start, phase.end))
-        .chain(pulling(tree))
-        .map(|(start, end)| (start.count(), end.count()))
-        .collect();
-    times.sort_unstable();
-    let (mut sum, mut until) = (0, 0);
-    for (start, end) in times {
-        sum += end.saturating_sub(start.max(until));
-        until = until.max(end);
-    }
-    sum
+    let times = inits.map(|phase| (phase.start, phase.end)).chain(pulling(tree));
+    u64::try_from(covered(times.collect()).as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// When images were pulled, as the kubelet counts it: without looking whether the image is there, and a pull that

@@ -179,7 +179,8 @@ pub fn wanted<'a>(span: SpanRef<'_>, said: impl Fn(&str) -> Option<Said<'a>>) ->
         Deed::Transaction => said("compare_first_key"),
         _ => None,
     };
-    let is_other = matches!(object, Some(Said::Text(key)) if !key.is_empty() && !key.contains("/pods/"));
+    let is_other =
+        matches!(object, Some(Said::Text(key)) if !key.is_empty() && pod_of_object_key(key).is_none());
     (!is_other).then_some(&*KEYS)
 }
 
