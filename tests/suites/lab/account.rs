@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::cluster::{Lab, OWN, until};
+use super::cluster::{Account, Lab, OWN, until};
 
 const COMPONENTS: [&str; 4] = ["containerd", "etcd", "kube-apiserver", "kubelet"];
 
@@ -15,12 +15,16 @@ pub(super) fn spans_of_all_components_arrive_and_name_their_node(lab: &Lab) {
     }
 }
 
-pub(super) fn what_was_sent_was_received_and_exported(lab: &Lab) {
-    let account = lab.settled_with("all that was sent, at the collector", |account| {
+/// The account once the collector has all that was sent.
+fn all_arrived(lab: &Lab) -> Account {
+    lab.settled_with("all that was sent, at the collector", |account| {
         let mut lines = account.components.values();
         lines.all(|line| line.sent == Some(line.arrived))
-    });
-    for (component, line) in account.components {
+    })
+}
+
+pub(super) fn what_was_sent_was_received_and_exported(lab: &Lab) {
+    for (component, line) in all_arrived(lab).components {
         assert_eq!(line.sent, Some(line.received), "{component}: {line:?}");
         assert_eq!(line.received, line.exported, "{component}: {line:?}");
         assert_eq!(line.dropped, 0, "{component}: {line:?}");
@@ -43,11 +47,7 @@ pub(super) fn what_the_agent_saw_itself_arrives(lab: &Lab) {
 
 pub(super) fn a_collector_that_was_away_gets_everything(lab: &Lab) {
     lab.away(Duration::from_secs(20));
-    let account = lab.settled_with("all that was sent, at the collector", |account| {
-        let mut lines = account.components.values();
-        lines.all(|line| line.sent == Some(line.arrived))
-    });
-    for (component, line) in account.components {
+    for (component, line) in all_arrived(lab).components {
         assert_eq!(line.received, line.exported, "{component}: {line:?}");
         assert_eq!(line.dropped, 0, "{component}: {line:?}");
     }

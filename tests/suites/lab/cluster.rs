@@ -99,6 +99,17 @@ impl Lab {
         self.said(&[&["exec", "--"], words].concat())
     }
 
+    /// The trace of a pod, as the agent draws it for who asks in its container; empty if it has none.
+    pub(crate) fn drawn(&self, pod: &str, options: &[&str]) -> String {
+        let words = "kubectl --namespace=innerspan exec ds/innerspan -- /innerspan trace";
+        let words: Vec<_> = words
+            .split(' ')
+            .chain([pod])
+            .chain(options.iter().copied())
+            .collect();
+        String::from_utf8_lossy(&self.exec(&words).stdout).into_owned()
+    }
+
     /// Objects of the API, as a list.
     pub(crate) fn objects(&self, words: &[&str]) -> Vec<Value> {
         let list = self.told(&[&["kubectl", "get", "--output=json"], words].concat());

@@ -81,11 +81,8 @@ fn in_the_middle_of_a_start<T>(lab: &Lab, work: impl FnOnce() -> T) -> T {
 }
 
 fn a_start_whose_beginning_it_missed_says_so(lab: &Lab) {
-    let words = "kubectl --namespace=innerspan exec ds/innerspan -- /innerspan trace";
-    let words: Vec<_> = words.split(' ').chain([SLOW]).collect();
     until("the trace of the slow pod", Duration::from_mins(1), || {
-        let drawn = lab.exec(&words);
-        let drawn = String::from_utf8_lossy(&drawn.stdout);
+        let drawn = lab.drawn(SLOW, &[]);
         let says = |what: &str| drawn.contains(what);
         (says("ready after") && says("incomplete: the agent came in the middle of it")).then_some(())
     });

@@ -109,27 +109,17 @@ fn every_case_is_told_by_its_trace(lab: &Lab) {
             fs::write(&golden, &outline).unwrap();
         }
         let kept = fs::read_to_string(&golden).unwrap();
-        assert_eq!(outline, kept, "{case}:\n{}", drawn(lab, case));
+        assert_eq!(outline, kept, "{case}:\n{}", lab.drawn(case, &["--calls"]));
     }
 }
 
 /// The pod is that of the case `hooks`.
 fn a_stop_tells_of_its_hook(lab: &Lab) {
     lab.told(&["kubectl", "delete", "pod", "hooks"]);
-    let words = "kubectl --namespace=innerspan exec ds/innerspan -- /innerspan trace hooks --story=stop";
-    let words: Vec<_> = words.split(' ').collect();
     until("the trace of the stop of hooks", Duration::from_secs(30), || {
-        let drawn = lab.exec(&words);
-        let drawn = String::from_utf8_lossy(&drawn.stdout);
+        let drawn = lab.drawn("hooks", &["--story=stop"]);
         (drawn.contains("preStop") && drawn.contains("removed after")).then_some(())
     });
-}
-
-/// The trace of a pod as its agent has it, for whoever has to find out what is wrong with it.
-fn drawn(lab: &Lab, pod: &str) -> String {
-    let words = "kubectl --namespace=innerspan exec ds/innerspan -- /innerspan trace --calls";
-    let words: Vec<_> = words.split(' ').chain([pod]).collect();
-    String::from_utf8_lossy(&lab.exec(&words).stdout).into_owned()
 }
 
 /// Fifty pods of a Deployment at once: every trace is whole, and its totals are the kubelet's.
